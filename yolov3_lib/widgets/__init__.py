@@ -1,0 +1,18 @@
+"""Interactive figures: plain HTML, SVG and a little script in one notebook output, alive without a kernel.
+
+::
+
+    from yolov3_lib.widgets import iou_explorer
+    iou_explorer((0, 0, 4, 3), (2, 1, 6, 5))
+
+The library computes a figure when its cell runs, and the figure's script computes it again when a reader
+moves something; a test compares the two. Where a host runs no scripts, the first state is there as a picture.
+"""
+
+from yolov3_lib.widgets.base import Widget
+from yolov3_lib.widgets.iou_figure import iou_explorer
+from yolov3_lib.widgets.nms_figure import nms_explorer
+from yolov3_lib.widgets.nms_walk import nms_steps
+from yolov3_lib.widgets.steps import stepper
+
+__all__ = ["Widget", "iou_explorer", "nms_explorer", "nms_steps", "stepper"]
