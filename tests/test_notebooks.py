@@ -304,7 +304,8 @@ def verdicts(executed: list[NotebookNode]) -> list[str]:
 
 @each(notebooks.chapters())
 def test_a_chapter_runs(path, tmp_path):
-    run(path, tmp_path)
+    executed = run(path, tmp_path)
+    assert [cell.execution_count for cell in executed] == list(range(1, len(executed) + 1))
 
 
 @each(notebooks.solutions())

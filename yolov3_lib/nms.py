@@ -14,8 +14,9 @@ How the exact greedy result comes out of a few large tensor operations
        if no better kept box overlaps it". Start with all kept and apply the rule to all at once, again and
        again. The best box is right from the start; once the first k are right, the next pass makes the
        first k + 1 right and leaves the k as they are. So the passes end where nothing changes, and only the
-       greedy result is left as it is by the rule. Their number is the length of the longest chain of
-       suppressions, in practice a few.
+       greedy result is left as it is by the rule. There are at most as many as the longest chain of overlaps
+       has boxes, and one to confirm; in practice a few. (Known as Cluster-NMS: Zheng et al., *Enhancing
+       Geometric Factors*, IEEE Transactions on Cybernetics 2022.)
     3. *The rest needs only the kept.* What a kept box of the block overlaps is gone; a suppressed box
        suppresses nothing. The survivors close ranks, and the next block begins.
 
@@ -92,8 +93,8 @@ def pairwise_nms(boxes: Tensor, scores: Tensor, iou_threshold: float = 0.45) -> 
     """A box goes if **any** box of strictly higher score overlaps it, be that one kept or not.
 
     This is what the pseudo-code of the course's document (its Fig. 8) says. It isn't greedy NMS: in a chain
-    A–B–C, where B is suppressed by A, B still suppresses C. Later literature calls it Fast NMS (Bolya et al.,
-    *YOLACT*, ICCV 2019).
+    A–B–C, where B is suppressed by A, B still suppresses C. Used on purpose it is called Fast NMS (Bolya et
+    al., *YOLACT*, ICCV 2019).
 
     Args:
         boxes: (N, 4), ``xyxy``.
