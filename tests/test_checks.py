@@ -1,6 +1,6 @@
 """The checkers: each passes the master's solution, leaves the stub alone, and rejects every wrong answer.
 
-The wrong answers stand in ``mutants.py``.
+The wrong answers stand in ``mutants/``.
 """
 
 import importlib
@@ -17,7 +17,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from mutants import MUTANTS
+from mutants import CHAPTERS, MUTANTS, WRITTEN
 from torch import tensor
 
 from yolov3_lib import boxes as boxes_lib
@@ -27,18 +27,6 @@ from yolov3_lib.checks import drawing, values
 from yolov3_lib.checks import student as guard
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-CHAPTERS = ("01_iou", "02_nms")
-
-# checker → the notebook, the name under which a student writes the function, and the checker's options
-WRITTEN = {
-    "iou": ("01_iou", "my_iou", {}),
-    "pairwise_iou": ("01_iou", "my_pairwise_iou", {"source": "cxcywh"}),
-    "giou": ("01_iou", "my_giou", {}),
-    "count_matches": ("01_iou", "my_count", {}),
-    "nms": ("02_nms", "my_nms", {}),
-    "class_nms": ("02_nms", "my_class_nms", {}),
-    "soft_nms": ("02_nms", "my_soft_nms", {}),
-}
 
 
 def check(checker: str, function) -> checks.Verdict:
@@ -191,10 +179,11 @@ def test_a_verdict_without_boxes_has_no_drawing():
 def everything_printed() -> list[str]:
     """All titles, names and hints of the chapters' checkers."""
     texts = []
-    for chapter in ("iou", "nms"):
+    for chapter in checks._CHAPTERS:
         module = importlib.import_module(f"yolov3_lib.checks.{chapter}")
-        exercises = [value for value in vars(module).values() if isinstance(value, checks.Exercise)]
-        exercises += getattr(module, "_PAIRWISE_IOU", {}).values()
+        held = [value for value in vars(module).values() if isinstance(value, dict)]
+        values = [*vars(module).values(), *(value for table in held for value in table.values())]
+        exercises = [value for value in values if isinstance(value, checks.Exercise)]
         for exercise in exercises:
             texts.append(exercise.title)
             texts += [text for prop in exercise.properties for text in (prop.name, prop.hint)]

@@ -5,34 +5,35 @@ own. Where it finds a failure it shows the smallest such case and a hint, never 
 network, and it raises nothing: an exercise that isn't written yet is reported as not attempted. Under
 nbgrader, which counts exceptions, a verdict that isn't passed is raised as an ``AssertionError``.
 
-Each chapter's checkers are lists of properties, in the module of the chapter's name.
+Each chapter's checkers are lists of properties, in the module of the chapter's name, which lists them as
+``CHECKERS``, ``ANSWERS``, ``PREDICTIONS`` and ``EXAMPLES``.
 """
 
+import importlib
 from typing import TypeVar
 
 from yolov3_lib.checks import answers as _answers
 from yolov3_lib.checks.engine import Exercise, Failure, Property, Verdict
 
-# A chapter's module and one of its checkers may share a name: the checker is what ``checks.iou`` means.
-from yolov3_lib.checks.iou import ANSWERS as _IOU_ANSWERS
-from yolov3_lib.checks.iou import EXAMPLES as _IOU_EXAMPLES
-from yolov3_lib.checks.iou import PREDICTIONS as _IOU_PREDICTIONS
-from yolov3_lib.checks.iou import count_matches, giou, iou, pairwise_iou
-from yolov3_lib.checks.nms import ANSWERS as _NMS_ANSWERS
-from yolov3_lib.checks.nms import EXAMPLES as _NMS_EXAMPLES
-from yolov3_lib.checks.nms import PREDICTIONS as _NMS_PREDICTIONS
-from yolov3_lib.checks.nms import class_nms, nms, soft_nms
-
-__all__ = [
-    "Exercise", "Failure", "Property", "Verdict", "answer", "class_nms", "count_matches", "counterexample",
-    "giou", "iou", "nms", "pairwise_iou", "prediction", "soft_nms",
-]  # fmt: skip
-
+_CHAPTERS = ("iou", "nms")
 _Asked = TypeVar("_Asked")
 
-ANSWERS = _IOU_ANSWERS | _NMS_ANSWERS
-PREDICTIONS = _IOU_PREDICTIONS | _NMS_PREDICTIONS
-EXAMPLES = _IOU_EXAMPLES | _NMS_EXAMPLES
+ANSWERS: dict[str, tuple[_answers.Question, ...]] = {}
+PREDICTIONS: dict[str, tuple[_answers.Question, ...]] = {}
+EXAMPLES: dict[str, _answers.Hunt] = {}
+_checkers = {}
+for _name in _CHAPTERS:
+    _chapter = importlib.import_module(f"{__name__}.{_name}")
+    ANSWERS |= _chapter.ANSWERS
+    PREDICTIONS |= _chapter.PREDICTIONS
+    EXAMPLES |= _chapter.EXAMPLES
+    _checkers |= {checker.__name__: checker for checker in _chapter.CHECKERS}
+# A chapter's module and one of its checkers may share a name: the checker is what ``checks.iou`` means.
+globals().update(_checkers)
+
+__all__ = [
+    "Exercise", "Failure", "Property", "Verdict", "answer", "counterexample", "prediction", *_checkers,
+]  # fmt: skip
 
 
 def answer(exercise: str, *values: object) -> Verdict:

@@ -550,3 +550,5 @@ EXAMPLES = {
         "when does the product of two numbers look fine although the numbers don't?",
     ),
 }
+
+CHECKERS = (iou, pairwise_iou, giou, count_matches)

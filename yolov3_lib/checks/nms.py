@@ -390,3 +390,5 @@ EXAMPLES = {
         "a box can be saved by the removal of its rival. What happens to it when the rival survives?",
     ),
 }
+
+CHECKERS = (nms, class_nms, soft_nms)
