@@ -15,8 +15,8 @@ import torch  # noqa: F401  everything here needs it; importing it once, here, k
 __version__ = "0.1.0"
 
 _SUBMODULES = (
-    "anchors", "boxes", "checks", "classes", "data", "decode", "detections", "evaluate",
-    "models", "nms", "notebook", "paths", "plots", "predict", "widgets",
+    "anchors", "boxes", "checks", "classes", "data", "decode", "detections", "evaluate", "loss",
+    "models", "nms", "notebook", "paths", "plots", "predict", "targets", "train", "training", "widgets",
 )  # fmt: skip
 
 __all__ = ["__version__", *_SUBMODULES]

@@ -1,4 +1,4 @@
-"""The command line: ``python -m yolov3_lib detect`` and ``evaluate``.
+"""The command line: ``python -m yolov3_lib`` and ``detect``, ``evaluate``, ``train`` or ``data``.
 
 Results go to stdout, progress and errors to stderr. The exit status is 0 if all went well, 1 if some images
 could not be used (the others are finished first), 2 if nothing could be done, and 130 after Ctrl+C.
@@ -48,8 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m yolov3_lib", description="YOLOv3 on photographs.")
+    parser = argparse.ArgumentParser(
+        prog="python -m yolov3_lib", description="YOLOv3: data, training, detection."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    from yolov3_lib.data.commands import add_data_commands
+    from yolov3_lib.training.commands import add_train_command
 
     detect = commands.add_parser(
         "detect", help="find objects in images", description="Find objects in images."
@@ -88,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", type=_json_path, metavar="FILE", help="write JSON; - for standard output")
     evaluate.add_argument("--save", type=_json_file, metavar="FILE", help="write all detections as JSON")
     _add_detector_options(evaluate, score=0.005)
+    add_train_command(commands)
+    add_data_commands(commands)
     return parser
 
 

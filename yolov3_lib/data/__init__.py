@@ -1,12 +1,25 @@
-"""Images and annotations: from files to arrays.
+"""Images and annotations: from files to batches.
 
-``data.images`` reads photographs and fits them into the network's square, ``data.voc`` reads and writes
-Pascal VOC annotations. Both are imported when they are first used.
+=============  ===============================================================================
+`images`       photographs read, and fitted into the network's square
+`voc`          Pascal VOC annotations and the folders of a VOCdevkit
+`yolo_txt`     the images/labels/train.csv layout found on Kaggle
+`find`         datasets looked up in a folder or under ``/kaggle/input``, opened by split
+`download`     Pascal VOC from its hosts, verified and unpacked
+`check`        what is in a dataset, and what is wrong with it
+`scenes`       generated scenes of VOC's twenty classes: the data that needs no download
+`augment`      Darknet's augmentation, and mosaic
+`loader`       samples, batches, and the order in which they come
+=============  ===============================================================================
+
+Each is imported when it is first used.
 """
 
 import importlib
 
-_SUBMODULES = ("images", "voc")
+_SUBMODULES = (
+    "augment", "check", "download", "find", "images", "loader", "scenes", "voc", "yolo_txt",
+)  # fmt: skip
 
 __all__ = list(_SUBMODULES)
 

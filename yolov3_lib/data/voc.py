@@ -9,7 +9,8 @@ treated alike.
 import math
 import os
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -91,21 +92,11 @@ def read_annotation(
     root = _parse(path)
     size = _size(root, path)
     index_of = {name: index for index, name in enumerate(class_names)}
-    rows = []
-    for number, element in enumerate(root.findall("object")):
-        name = (element.findtext("name") or "").strip()
-        where = f"{path}: object[{number}]" + (f" ({name})" if name else "")
-        if not name:
-            raise AnnotationError(f"{where} has no <name>. Add one of: {', '.join(class_names)}.")
-        if name not in index_of:
-            if unknown == "skip":
-                continue
-            raise AnnotationError(
-                f"{where}: unknown class. Correct the name, read the file with class_names that hold it, "
-                f'or leave such objects out with unknown="skip". Known: {", ".join(class_names)}.'
-            )
-        box = _box(element, size, where)
-        rows.append((name, box, _flag(element, "difficult", where), _flag(element, "truncated", where)))
+    objects = [
+        _object(element, size, _where(path, number, element), index_of, unknown)
+        for number, element in enumerate(root.findall("object"))
+    ]
+    rows = [row for row in objects if row is not None]
     return Annotation(
         filename=(root.findtext("filename") or "").strip() or f"{path.stem}.jpg",
         size=size,
@@ -115,6 +106,36 @@ def read_annotation(
         difficult=torch.tensor([difficult for _, _, difficult, _ in rows], dtype=torch.bool),
         truncated=torch.tensor([truncated for _, _, _, truncated in rows], dtype=torch.bool),
     )
+
+
+def annotation_errors(
+    path: str | os.PathLike,
+    class_names: Sequence[str] = VOC_CLASSES,
+    unknown: Literal["error", "skip"] = "error",
+) -> list[AnnotationError]:
+    """Everything that is wrong with an annotation, where ``read_annotation`` stops at the first mistake.
+
+    Args:
+        path, class_names, unknown: as in ``read_annotation``.
+
+    Returns:
+        One error for the file where it can't be read at all, else one for each unusable object; none where
+        ``read_annotation`` reads the file.
+    """
+    path = Path(path)
+    try:
+        root = _parse(path)
+        size = _size(root, path)
+    except AnnotationError as error:
+        return [error]
+    index_of = {name: index for index, name in enumerate(class_names)}
+    errors = []
+    for number, element in enumerate(root.findall("object")):
+        try:
+            _object(element, size, _where(path, number, element), index_of, unknown)
+        except AnnotationError as error:
+            errors.append(error)
+    return errors
 
 
 def write_annotation(path: str | os.PathLike, annotation: Annotation, database: str = "Unknown") -> None:
@@ -188,6 +209,38 @@ class VOCDataset:
             folder = _find_year(self.root, str(year), split)
             self._places += [(folder, image_id) for image_id in _read_split(folder, split)]
 
+    @classmethod
+    def from_folders(
+        cls,
+        places: Sequence[tuple[str | os.PathLike, str]],
+        class_names: Sequence[str] = VOC_CLASSES,
+        unknown: Literal["error", "skip"] = "error",
+    ) -> "VOCDataset":
+        """A dataset of splits whose folders are known, whatever they are called and wherever they lie.
+
+        Args:
+            places: (folder, split) pairs; the folder holds ImageSets, JPEGImages and Annotations.
+            class_names, unknown: as in ``read_annotation``.
+
+        Raises:
+            FileNotFoundError: a folder doesn't list its split.
+            ValueError: ``places`` is empty, or an image stands in two of the splits.
+        """
+        if not places:
+            raise ValueError("places is empty: give at least one (folder, split) pair")
+        dataset = cls(places[0][0], (), class_names, unknown)
+        for folder, split in places:
+            dataset._places += [(Path(folder), image_id) for image_id in _read_split(Path(folder), split)]
+        twice = [place for place, times in Counter(dataset._places).items() if times > 1]
+        if twice:
+            folder, image_id = twice[0]
+            lists = ", ".join(f"{Path(folder).name} {split}" for folder, split in places)
+            raise ValueError(
+                f"{folder}: {len(twice)} images stand twice in {lists}, for one {image_id}. "
+                "Take splits that don't overlap: trainval is train and val together."
+            )
+        return dataset
+
     @property
     def ids(self) -> list[str]:
         """The images' names without suffix, in the order of the lists."""
@@ -214,6 +267,11 @@ class VOCDataset:
         """The annotation of an image. Raises ``AnnotationError`` as ``read_annotation`` does."""
         folder, image_id = self._places[index]
         return read_annotation(folder / "Annotations" / f"{image_id}.xml", self.class_names, self.unknown)
+
+    def annotation_errors(self, index: int) -> list[AnnotationError]:
+        """Everything that is wrong with the annotation of an image."""
+        folder, image_id = self._places[index]
+        return annotation_errors(folder / "Annotations" / f"{image_id}.xml", self.class_names, self.unknown)
 
     def __getitem__(self, index: int) -> tuple[Path, Annotation]:
         return self.image_path(index), self.annotation(index)
@@ -254,6 +312,33 @@ def _size(root: ElementTree.Element, path: Path) -> tuple[int, int]:
             )
         values.append(int(text))
     return values[0], values[1]
+
+
+def _where(path: Path, number: int, element: ElementTree.Element) -> str:
+    name = (element.findtext("name") or "").strip()
+    return f"{path}: object[{number}]" + (f" ({name})" if name else "")
+
+
+def _object(
+    element: ElementTree.Element,
+    size: tuple[int, int],
+    where: str,
+    index_of: Mapping[str, int],
+    unknown: Literal["error", "skip"],
+) -> tuple[str, tuple[float, float, float, float], bool, bool] | None:
+    """Name, box, difficult and truncated of an object; None for one that is to be left out."""
+    name = (element.findtext("name") or "").strip()
+    if not name:
+        raise AnnotationError(f"{where} has no <name>. Add one of: {', '.join(index_of)}.")
+    if name not in index_of:
+        if unknown == "skip":
+            return None
+        raise AnnotationError(
+            f"{where}: unknown class. Correct the name, read the file with class_names that hold it, "
+            f'or leave such objects out with unknown="skip". Known: {", ".join(index_of)}.'
+        )
+    box = _box(element, size, where)
+    return name, box, _flag(element, "difficult", where), _flag(element, "truncated", where)
 
 
 def _box(
