@@ -29,6 +29,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
 from torch import Tensor
 from tqdm import tqdm
 
@@ -65,7 +67,7 @@ class Options:
     Attributes:
         resume: go on from the folder's state; where there is none, begin.
         max_hours: stop cleanly, everything saved, before so many hours have passed since the start.
-        save_minutes: minutes from one saved state to the next; one is saved after each epoch too.
+        save_minutes: minutes from one saved state to the next; one is saved after each validation too.
         non_finite: ``"stop"`` at a loss that isn't finite, or ``"skip"`` the batch and count it.
         workers: processes that read and augment; by default one for each core but one, at most 8.
         device: ``"cpu"`` or ``"cuda"``; by default a GPU that torch has kernels for.
@@ -155,6 +157,8 @@ class Trainer:
         )
         self.fingerprint = fingerprint(self.train_set, self.class_names)
 
+        # Nothing in the loop draws from the global generators; a run doesn't depend on them all the same.
+        set_seed(config.seed)
         self.accelerator = _accelerator(config, self.options.device)
         self.device = self.accelerator.device
         world = self.accelerator.num_processes
@@ -385,7 +389,8 @@ class Trainer:
             self.record.epoch(row)
         score = f", mAP {row['map_area']:.3f}" if measured else ""
         self._say(f"epoch {done}/{self.config.epochs}: loss {row['loss']:.3f}{score}, {row['hours']:.2f} h")
-        self.save()
+        if measured or done == self.config.epochs:
+            self.save()
         return self._shared(self._reason_to_stop()) if done < self.config.epochs else None
 
     def _validate(self) -> None:
@@ -466,6 +471,8 @@ class Trainer:
         main = self.accelerator.is_main_process
         if main:
             self.run_dir.mkdir(parents=True, exist_ok=True)
+            for litter in self.run_dir.glob(".tmp.*"):  # of a process that was killed while it wrote
+                litter.unlink()
         self.accelerator.wait_for_everyone()
         there = [name for name in (LAST, PREVIOUS) if (self.run_dir / name).is_file()]
         if there and not self.options.resume:
@@ -619,6 +626,8 @@ def _accelerator(config: TrainConfig, device: str | None) -> Accelerator:
         precision = "no" if cpu else "bf16" if ampere else "fp16"
     if precision == "fp16" and cpu:
         raise ValueError("precision: float16 needs a GPU; take float32 or bfloat16 on a CPU")
+    # accelerate keeps one precision for a whole process; a notebook may train twice.
+    AcceleratorState._reset_state()
     return Accelerator(cpu=cpu, mixed_precision=precision)
 
 

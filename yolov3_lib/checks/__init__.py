@@ -15,7 +15,7 @@ from typing import TypeVar
 from yolov3_lib.checks import answers as _answers
 from yolov3_lib.checks.engine import Exercise, Failure, Property, Verdict
 
-_CHAPTERS = ("iou", "nms")
+_CHAPTERS = ("iou", "nms", "loss", "line_search", "training", "svd", "data", "lagrange", "results")
 _Asked = TypeVar("_Asked")
 
 ANSWERS: dict[str, tuple[_answers.Question, ...]] = {}

@@ -9,6 +9,7 @@ processes share a batch, or whether the run was interrupted: the same numbers gi
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -384,21 +385,31 @@ def training_loader(
 
 
 class _Loader(DataLoader):
-    """A DataLoader whose workers are forked while OpenCV has no threads.
-
-    A fork copies locks, but not the threads that hold them. Whatever thread of OpenCV's pool was busy at that
-    moment, the worker would wait for it forever: at its first call of `cv2.setNumThreads`, now and then.
-    """
+    """A DataLoader that starts its workers under `_safe_to_fork`."""
 
     def __iter__(self) -> Iterator[Batch]:
-        threads = cv2.getNumThreads()
-        if self.num_workers:
-            cv2.setNumThreads(1)
-        try:
+        with _safe_to_fork() if self.num_workers else nullcontext():
             return super().__iter__()
-        finally:
-            if self.num_workers:
-                cv2.setNumThreads(threads)
+
+
+@contextmanager
+def _safe_to_fork() -> Iterator[None]:
+    """For as long as processes are started: no threads in OpenCV, and Ctrl-C is held back.
+
+    A fork copies locks, but not the threads that hold them. Whatever thread of OpenCV's pool was busy at that
+    moment, the worker would wait for it forever: at its first call of ``cv2.setNumThreads``, now and then.
+    And until a worker has come to ignore Ctrl-C, it would die of one with a traceback of its own.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    can_hold = hasattr(signal, "pthread_sigmask")  # not on Windows
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_hold else None
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        if can_hold:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _start_worker(worker: int) -> None:

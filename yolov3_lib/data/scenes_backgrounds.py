@@ -130,7 +130,7 @@ def _blobs(width: int, height: int, rng: np.random.Generator) -> np.ndarray:
     image = _gradient(width, height, rng)
     for _ in range(rng.integers(4, 22)):
         center = (int(rng.integers(0, width)), int(rng.integers(0, height)))
-        axes = tuple(int(value) for value in rng.integers(6, max(width, height) // 4, 2))
+        axes = tuple(int(value) for value in rng.integers(6, max(7, max(width, height) // 4), 2))
         color = tuple(float(value) for value in _random_color(rng))
         cv2.ellipse(image, center, axes, float(rng.uniform(0, 180)), 0, 360, color, -1, cv2.LINE_AA)
     sigma = float(rng.uniform(0.5, 9))

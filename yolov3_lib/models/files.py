@@ -23,7 +23,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"can't write {path}: there is no folder {path.parent}")
     # Beside the target, because os.replace is atomic only within a file system.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # The suffix stays, because writers choose the format by it.
+    temporary = path.with_name(f".tmp.{os.getpid()}.{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)

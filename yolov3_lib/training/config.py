@@ -183,6 +183,8 @@ RECIPES: dict[str, TrainConfig] = {
     ),
     # Section 6 of the document: 16,550 images, batches of 32, 122 epochs in 9 hours of a Kaggle GPU.
     "document": TrainConfig(
+        train="train.csv",
+        val="test.csv",
         epochs=122,
         batch_size=32,
         accumulate=2,

@@ -35,7 +35,7 @@ def save_state(run_dir: str | os.PathLike, state: dict[str, Any]) -> Path:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     payload = buffer.getbuffer()
-    temporary = folder / f".{LAST}.{os.getpid()}.tmp"
+    temporary = folder / f".tmp.{os.getpid()}.{LAST}"
     last = folder / LAST
     try:
         with open(temporary, "wb") as file:
@@ -47,7 +47,7 @@ def save_state(run_dir: str | os.PathLike, state: dict[str, Any]) -> Path:
         if last.exists():
             # A second name for the old state, and then the first name for the new one: no moment without
             # both.
-            backup = folder / f".{PREVIOUS}.{os.getpid()}.tmp"
+            backup = folder / f".tmp.{os.getpid()}.{PREVIOUS}"
             backup.unlink(missing_ok=True)
             _link(last, backup)
             os.replace(backup, folder / PREVIOUS)

@@ -9,10 +9,20 @@ The library computes a figure when its cell runs, and the figure's script comput
 moves something; a test compares the two. Where a host runs no scripts, the first state is there as a picture.
 """
 
+from yolov3_lib.widgets.augment_figure import augment_explorer
 from yolov3_lib.widgets.base import Widget
 from yolov3_lib.widgets.iou_figure import iou_explorer
+from yolov3_lib.widgets.loss_figure import loss_explorer
 from yolov3_lib.widgets.nms_figure import nms_explorer
 from yolov3_lib.widgets.nms_walk import nms_steps
 from yolov3_lib.widgets.steps import stepper
 
-__all__ = ["Widget", "iou_explorer", "nms_explorer", "nms_steps", "stepper"]
+__all__ = [
+    "Widget",
+    "augment_explorer",
+    "iou_explorer",
+    "loss_explorer",
+    "nms_explorer",
+    "nms_steps",
+    "stepper",
+]

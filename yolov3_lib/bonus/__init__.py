@@ -1,0 +1,1 @@
+"""Bonus chapters: low-rank approximation, Lagrange multipliers and KKT conditions, line search."""
