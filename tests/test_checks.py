@@ -176,11 +176,13 @@ def test_a_verdict_without_boxes_has_no_drawing():
     assert "svg" not in verdict._repr_html_()
 
 
-def everything_printed() -> list[str]:
-    """All titles, names and hints of the chapters' checkers."""
+def everything_printed(checker: str) -> list[str]:
+    """All titles, names and hints of the checkers of a checker's chapter."""
     texts = []
     for chapter in checks._CHAPTERS:
         module = importlib.import_module(f"yolov3_lib.checks.{chapter}")
+        if checker not in {each.__name__ for each in module.CHECKERS}:
+            continue
         held = [value for value in vars(module).values() if isinstance(value, dict)]
         values = [*vars(module).values(), *(value for table in held for value in table.values())]
         exercises = [value for value in values if isinstance(value, checks.Exercise)]
@@ -199,8 +201,8 @@ def everything_printed() -> list[str]:
 
 @pytest.mark.parametrize("checker", WRITTEN)
 def test_no_text_gives_a_line_or_a_function_of_the_solution_away(checker):
-    texts = everything_printed()
-    assert len(texts) > 100
+    texts = everything_printed(checker)
+    assert len(texts) > 20
     lines = [line.split("#")[0].strip() for line in solution_source(checker).splitlines()[2:]]
     called = {name for line in lines for name in re.findall(r"\b(\w{4,})\(", line)}
     called -= {"append", "float", "list", "range", "prod", "enclosing", "min"}  # plain words

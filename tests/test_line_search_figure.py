@@ -46,7 +46,8 @@ def visit(browser, tmp_path):
         head = '<!doctype html><html lang="en" data-theme="{}"><meta charset="utf-8"><title>Test</title>'
         theme = options.pop("theme", "light")
         file.write_text(
-            f"{head.format(theme)}<body><main><h1>Figure</h1>{widget.html}</main></body></html>", encoding="utf-8"
+            f"{head.format(theme)}<body><main><h1>Figure</h1>{widget.html}</main></body></html>",
+            encoding="utf-8",
         )
         tab = browser.new_context(**options).new_page()
         troubles = []

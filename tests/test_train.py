@@ -409,7 +409,8 @@ def test_a_gpu_that_is_not_there_is_refused(data, tmp_path):
 def test_the_command_trains_and_resumes(scenes, tmp_path, capsys):
     command = [
         "train", str(tmp_path / "run"), "--data", str(scenes), "--device", "cpu", "--workers", "0",
-        "--set", "train=scenes-train", "--set", "val=scenes-val", "--set", "epochs=1", "--set", "batch_size=4",
+        "--set", "train=scenes-train", "--set", "val=scenes-val", "--set", "epochs=1",
+        "--set", "batch_size=4",
         "--set", "sizes=64", "--set", "val_size=64",
     ]  # fmt: skip
     assert cli.main(command) == 0

@@ -351,7 +351,7 @@ def training_loader(
     pin_memory: bool = False,
     persistent: bool = False,
 ) -> DataLoader:
-    """A loader of `Batch`es: iterating gives what is left of the sampler's epoch.
+    """A loader of batches (`Batch`): iterating gives what is left of the sampler's epoch.
 
     The batches don't depend on the number of workers. An exception of a worker reaches the caller with its
     message, which names the file. Ctrl-C is left to the main process: it stops its workers.

@@ -60,8 +60,8 @@ def _train(args: argparse.Namespace) -> int:
 
     config = changed(_base(args), args.set)
     options = Options(
-        resume=args.resume, max_hours=args.max_hours, save_minutes=args.save_minutes, non_finite=args.non_finite,
-        workers=args.workers, device=args.device, cache=args.cache,
+        resume=args.resume, max_hours=args.max_hours, save_minutes=args.save_minutes,
+        non_finite=args.non_finite, workers=args.workers, device=args.device, cache=args.cache,
     )  # fmt: skip
     train_data = open_dataset(args.data, config.train)
     val_data = open_dataset(args.data, config.val) if config.validate_every else None
@@ -96,7 +96,8 @@ def changed(config, settings: list[str]):
         known = {f.name for f in dataclasses.fields(holder)} if dataclasses.is_dataclass(holder) else set()
         if not equals or field not in known:
             raise ValueError(
-                f"--set {setting}: expected NAME=VALUE with one of {', '.join(sorted(known or _names(config)))}"
+                f"--set {setting}: expected NAME=VALUE, "
+                f"NAME one of {', '.join(sorted(known or _names(config)))}"
             )
         value = _value(setting, text, getattr(holder, field))
         config = config.replace(**{outer: dataclasses.replace(holder, **{field: value}) if inner else value})
