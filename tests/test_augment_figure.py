@@ -69,8 +69,10 @@ def test_boxes_lie_where_the_library_puts_them(size, objects, chosen):
     rows = np.array([(*box, i) for i, box in enumerate(boxes)], np.float64)
     expected = whole_image.move(rows, chosen.visible)
     placed = place(boxes, size, chosen)
-    assert all(each.share == pytest.approx(1) and each.kept for each in placed)
     got = np.array([each.seen for each in placed])
+    assert all(each.share == pytest.approx(1) for each in placed)
+    # Uncropped, an object goes only if its box is too small to train on.
+    assert [each.kept for each in placed] == (np.minimum(*(got[:, 2:] - got[:, :2]).T) >= 2).tolist()
     if chosen.flip:
         got[:, [0, 2]] = SIDE - got[:, [2, 0]]
     np.testing.assert_allclose(got, expected[:, :4], atol=1e-6)
