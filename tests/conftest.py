@@ -11,6 +11,10 @@ import torch
 from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import browser as chromium  # noqa: E402  tools/browser.py
+
 SHARED = ROOT.parent / "shared"
 CACHE = ROOT / ".cache"
 
@@ -51,6 +55,15 @@ def tiny_weights_path() -> Path:
         unavailable = pytest.fail if os.environ.get("CI") else pytest.skip
         unavailable(result.stderr.strip())
     return CACHE / "weights" / "yolov3-tiny.weights"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium. Where there is none: skip, but fail in CI."""
+    if chromium.find_chromium() is None and not os.environ.get("CI"):
+        pytest.skip(chromium.HOW_TO_INSTALL)
+    with chromium.chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

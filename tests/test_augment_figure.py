@@ -1,14 +1,13 @@
 """The augmentation explorer: its boxes are the library's, and a real browser computes the same."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from bs4 import BeautifulSoup
+from figure_page import SAID, Visit, assert_accessible, assert_fits_a_phone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,10 +28,6 @@ from yolov3_lib.widgets.augment_scene import (
     readout,
     with_steps,
 )
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-
-import browser as chromium
 
 DOG = read_annotation(find_data("photos/dog.xml"))
 
@@ -144,9 +139,6 @@ def test_it_refuses(boxes, names, message):
 
 # In a browser.
 
-SAID = """root => Object.fromEntries(
-    [...root.querySelectorAll('[data-out]')].map(node => [node.dataset.out, node.textContent])
-)"""
 SETTINGS = """root => ({flip: root.querySelector('[type=checkbox]').checked, ...Object.fromEntries(
     [...root.querySelectorAll('[type=range]')].map(node => [node.dataset.name, Number(node.value)]))})"""
 PHOTO = """root => {
@@ -156,20 +148,9 @@ PHOTO = """root => {
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory, widget):
-    page = tmp_path_factory.mktemp("figure") / "page.html"
-    head = '<html lang="en" data-theme="light"><head><meta charset="utf-8"><title>x</title></head>'
-    page.write_text(f"<!doctype html>{head}<body><main><h1>x</h1>{widget.html}</main></body></html>")
-    try:
-        with chromium.chromium() as browser:
-            tab = browser.new_page(viewport={"width": 1000, "height": 900})
-            errors = []
-            tab.on("pageerror", lambda error: errors.append(error))
-            tab.goto(page.as_uri())
-            yield tab
-            assert errors == []
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
+def tab(browser, tmp_path_factory, widget):
+    with Visit(browser, tmp_path_factory.mktemp("figure"), widget) as tab:
+        yield tab
 
 
 def same_as_python(figure) -> Settings:
@@ -205,12 +186,6 @@ def test_the_page_computes_what_the_library_does(tab):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_is_accessible_and_fits_a_phone(tab, theme):
-    from axe_playwright_python.sync_playwright import Axe
-
     tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-    found = Axe().run(tab, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
-    assert [(v["id"], node["html"][:200]) for v in found for node in v["nodes"]] == []
-    for width in (390, 320):
-        tab.set_viewport_size({"width": width, "height": 900})
-        assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    tab.set_viewport_size({"width": 1000, "height": 900})
+    assert_accessible(tab)
+    assert_fits_a_phone(tab)

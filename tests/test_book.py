@@ -6,7 +6,6 @@ The browser opens every page from the file system, as a reader without a network
 import os
 import posixpath
 import re
-import sys
 from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
@@ -18,10 +17,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "_build" / "html"
-sys.path.insert(0, str(ROOT / "tools"))
-
-import browser as chromium  # noqa: E402
-
 STRICT = bool(os.environ.get("CI"))
 if not BOOK.exists() and not STRICT:
     pytest.skip("there is no built book: run `make book` first", allow_module_level=True)
@@ -168,14 +163,6 @@ def test_no_button_leads_nowhere():
 # -- what a browser makes of them
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if chromium.find_chromium() is None and not STRICT:
-        pytest.skip(chromium.HOW_TO_INSTALL)
-    with chromium.chromium() as running:
-        yield running
-
-
 class Visit:
     """A page in a browser tab, with what it asked for and what it complained about."""
 
@@ -238,6 +225,29 @@ def inspect(tab) -> list[dict]:
 def test_page_fits_a_phone(browser, page):
     with Visit(browser, page, viewport=PHONE) as visit:
         assert visit.tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_formula_begins_where_it_can_be_read(browser, page):
+    """However wide it is: its left end is in view, and the rest is reached by scrolling."""
+    with Visit(browser, page, viewport=PHONE) as visit:
+        visit.tab.wait_for_function("window.MathJax?.startup?.promise !== undefined")
+        visit.tab.evaluate("MathJax.startup.promise.then(() => null)")
+        overhangs = visit.tab.evaluate(
+            """[...document.querySelectorAll('div.math')].map(formula =>
+              formula.getBoundingClientRect().left -
+              Math.min(...[...formula.querySelectorAll('mjx-c')].map(c => c.getBoundingClientRect().left)))"""
+        )
+        assert len(overhangs) > 3
+        assert max(overhangs) <= 0.5
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_chapter_has_the_number_of_its_file(page):
+    number = int(re.search(r"/(\d\d)_", page)[1])
+    text = (BOOK / page).read_text(encoding="utf-8")
+    assert re.search(rf"<h1>{number}\. \w", text)
+    assert re.search(rf'<a class="[^"]*" href="#">\s*{number}\. \w', text), "the navigation says another"
 
 
 @pytest.mark.parametrize("page", CHAPTERS[:1])

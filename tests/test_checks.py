@@ -41,9 +41,10 @@ def code_cells(folder: str, chapter: str) -> list:
 def namespace(folder: str, chapter: str) -> dict:
     """What a notebook defines: its imports, the functions that it hands out, and the solution cells."""
     names: dict = {}
-    for cell in code_cells(folder, chapter):
-        solution = cell.metadata.get("nbgrader", {}).get("solution", False)
-        if cell.source.startswith("import matplotlib") or solution:
+    _setup, imports, *rest = code_cells(folder, chapter)
+    exec(imports.source, names)
+    for cell in rest:
+        if cell.metadata.get("nbgrader", {}).get("solution", False):
             exec(cell.source, names)
         elif cell.source.startswith("def "):
             exec(cell.source.split("\n\n\n")[0], names)

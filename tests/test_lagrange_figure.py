@@ -2,21 +2,14 @@
 
 import json
 import math
-import os
 import re
-import sys
-from pathlib import Path
 
 import pytest
 import sympy
 from bs4 import BeautifulSoup
+from figure_page import SAID, Visit, assert_accessible, assert_fits_a_phone
 
 from yolov3_lib.widgets.lagrange_figure import lagrange_explorer, readout, state_at
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-import browser as chromium
-
-STRICT = bool(os.environ.get("CI") or os.environ.get("COURSE_TEST"))
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +64,6 @@ def test_what_the_sliders_cannot_show_is_refused(arguments, message):
 
 # In a real browser.
 
-SAID = """root => Object.fromEntries(
-  [...root.querySelectorAll('[data-out]')].map(node => [node.dataset.out, node.textContent])
-)"""
 TRY = """(root, pairs) => pairs.map(([angle, radius]) => {
   for (const [role, value] of [['angle', angle], ['radius', radius]]) {
     const slider = root.querySelector(`input[data-role=${role}]`);
@@ -90,25 +80,9 @@ DRAWN = """root => [...root.querySelectorAll('svg *')].map(node => [node.tagName
 
 
 @pytest.fixture(scope="module")
-def tab(explorer, tmp_path_factory):
-    if chromium.find_chromium() is None and not STRICT:
-        pytest.skip(chromium.HOW_TO_INSTALL)
-    page = tmp_path_factory.mktemp("figure") / "page.html"
-    head = '<meta charset="utf-8"><title>Figure</title><meta name="viewport" content="width=device-width">'
-    body = f"<main><h1>Figure</h1>{explorer.html}</main>"
-    page.write_text(f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>')
-    troubles: list[str] = []
-    with chromium.chromium() as browser:
-        tab = browser.new_page()
-        tab.on("console", lambda message: troubles.append(message.text))
-        tab.on("pageerror", lambda error: troubles.append(str(error)))
-        tab.on(
-            "request",
-            lambda request: request.url.startswith(("file:", "data:")) or troubles.append(request.url),
-        )
-        tab.goto(page.as_uri())
+def tab(browser, tmp_path_factory, explorer):
+    with Visit(browser, tmp_path_factory.mktemp("figure"), explorer) as tab:
         yield tab
-    assert troubles == []
 
 
 def test_the_script_draws_what_the_markup_held(tab, explorer):
@@ -153,13 +127,8 @@ def test_buttons_keys_and_pointer(tab):
     assert figure.evaluate(SAID) == readout(angle, 1)
 
 
-def test_accessible_and_fit_for_a_phone(tab):
-    from axe_playwright_python.sync_playwright import Axe
-
-    options = {"resultTypes": ["violations"], "preload": False}
-    for theme in ("light", "dark"):
-        tab.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-        violations = Axe().run(tab, options=options).response["violations"]
-        assert [(v["id"], node["html"][:200]) for v in violations for node in v["nodes"]] == []
-    tab.set_viewport_size({"width": 360, "height": 800})
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_accessible_and_fits_a_phone(tab, theme):
+    tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    assert_accessible(tab)
+    assert_fits_a_phone(tab)

@@ -1,67 +1,29 @@
 """The figure of chapter 17: what it says is right, and a real browser computes the same."""
 
 import json
-import os
 import random
 import re
-import sys
-from pathlib import Path
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from figure_page import SAID, Visit, assert_accessible, assert_fits_a_phone
 
 from yolov3_lib.bonus.line_search_descent import steepest_descent
 from yolov3_lib.widgets.line_search_figure import KAPPAS, LONGEST, Walk, line_search_explorer, readout
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-
-import browser as chromium
-
-STRICT = bool(os.environ.get("CI") or os.environ.get("COURSE_TEST"))
-SAID = """root => Object.fromEntries(
-  [...root.querySelectorAll('[data-out]')].map(node => [node.dataset.out, node.textContent])
-)"""
 DRAWN = """root => [...root.querySelectorAll('svg *')].map(node => [
   node.tagName, ...['rx', 'ry', 'cx', 'cy'].map(name => node.getAttribute(name)),
   (node.getAttribute('d') || '').match(/-?[\\d.]+/g)
 ])"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if chromium.find_chromium() is None and not STRICT:
-        pytest.skip(chromium.HOW_TO_INSTALL)
-    with chromium.chromium() as running:
-        yield running
-
-
 @pytest.fixture
 def visit(browser, tmp_path):
-    """A page with one figure; at the end no script may have failed and no request may have left the page."""
-    pages = []
-
-    def open_page(widget, **options):
-        file = tmp_path / "page.html"
-        head = '<!doctype html><html lang="en" data-theme="{}"><meta charset="utf-8"><title>Test</title>'
-        theme = options.pop("theme", "light")
-        file.write_text(
-            f"{head.format(theme)}<body><main><h1>Figure</h1>{widget.html}</main></body></html>",
-            encoding="utf-8",
-        )
-        tab = browser.new_context(**options).new_page()
-        troubles = []
-        tab.on("pageerror", lambda error: troubles.append(str(error)))
-        tab.on("request", lambda request: troubles.append(request.url) if "page.html" not in request.url
-               and not request.url.startswith("data:") else None)  # fmt: skip
-        tab.goto(file.as_uri())
-        pages.append((tab, troubles))
-        return tab
-
-    yield open_page
-    for tab, troubles in pages:
-        tab.context.close()
-        assert troubles == []
+    """Opens a page with one figure; at the end no script may have failed and no request have left it."""
+    with ExitStack() as pages:
+        yield lambda widget, **options: pages.enter_context(Visit(browser, tmp_path, widget, **options))
 
 
 def as_floats(drawn):
@@ -193,15 +155,6 @@ def test_buttons_and_keys(visit):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_accessible_and_fits_a_phone(visit, theme):
-    from axe_playwright_python.sync_playwright import Axe
-
-    tab = visit(line_search_explorer(), theme=theme, viewport={"width": 360, "height": 800})
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
-    heights = tab.evaluate(
-        "[...document.querySelectorAll('.yv :is(button, select, input)')]"
-        ".map(node => node.getBoundingClientRect().height)"
-    )
-    assert min(heights) >= 40
-    options = {"resultTypes": ["violations"], "preload": False}
-    violations = Axe().run(tab, options=options).response["violations"]
-    assert [(v["id"], node["html"][:200]) for v in violations for node in v["nodes"]] == []
+    tab = visit(line_search_explorer(), theme=theme)
+    assert_fits_a_phone(tab)
+    assert_accessible(tab)

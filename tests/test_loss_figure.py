@@ -2,12 +2,11 @@
 
 import json
 import random
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from bs4 import BeautifulSoup
+from figure_page import SAID, Visit, assert_accessible, assert_fits_a_phone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,10 +14,6 @@ from yolov3_lib.anchors import YOLOV3_ANCHORS
 from yolov3_lib.loss import yolo_loss
 from yolov3_lib.widgets import loss_explorer
 from yolov3_lib.widgets.loss_scene import ANCHORS, OWN, SIDE, STRIDES, Scene, readout
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-
-import browser as chromium
 
 
 def shown(html: str) -> dict[str, str]:
@@ -120,9 +115,6 @@ def test_it_refuses(arguments, message):
 
 # In a browser.
 
-SAID = """root => Object.fromEntries(
-    [...root.querySelectorAll('[data-out]')].map(node => [node.dataset.out, node.textContent])
-)"""
 BOXES = """root => Object.fromEntries([...root.querySelectorAll('g[data-box]')].map(g => {
     const body = g.querySelector('.yv-body');
     const [x, y, w, h] = ['x', 'y', 'width', 'height'].map(name => Number(body.getAttribute(name)));
@@ -131,21 +123,9 @@ BOXES = """root => Object.fromEntries([...root.querySelectorAll('g[data-box]')].
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    page = tmp_path_factory.mktemp("figure") / "page.html"
-    head = '<html lang="en" data-theme="light"><head><meta charset="utf-8"><title>x</title></head>'
-    body = f"<body><main><h1>x</h1>{loss_explorer().html}</main></body>"
-    page.write_text(f"<!doctype html>{head}{body}</html>", encoding="utf-8")
-    try:
-        with chromium.chromium() as browser:
-            tab = browser.new_page(viewport={"width": 1000, "height": 900})
-            errors = []
-            tab.on("pageerror", lambda error: errors.append(error))
-            tab.goto(page.as_uri())
-            yield tab
-            assert errors == []
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
+def tab(browser, tmp_path_factory):
+    with Visit(browser, tmp_path_factory.mktemp("figure"), loss_explorer()) as tab:
+        yield tab
 
 
 def same_as_python(figure, anchor: int, percent: int) -> None:
@@ -199,16 +179,6 @@ def test_a_box_is_dragged_by_its_middle_and_by_its_corner_and_stays_inside(tab):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_is_accessible_and_fits_a_phone(tab, theme):
-    from axe_playwright_python.sync_playwright import Axe
-
     tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-    found = Axe().run(tab, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
-    assert [(v["id"], node["html"][:200]) for v in found for node in v["nodes"]] == []
-    for width in (390, 320):
-        tab.set_viewport_size({"width": width, "height": 900})
-        assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        heights = tab.evaluate(
-            "[...document.querySelectorAll('.yv :is(button, select, input)')].map(n => n.offsetHeight)"
-        )
-        assert min(heights) >= 40
-    tab.set_viewport_size({"width": 1000, "height": 900})
+    assert_accessible(tab)
+    assert_fits_a_phone(tab)

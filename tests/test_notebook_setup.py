@@ -127,7 +127,7 @@ def test_a_version_out_of_range_is_named_with_the_mend(capsys, monkeypatch):
 KAGGLE = {
     "torch": "2.10.0+cu128", "numpy": "2.0.2", "pillow": "11.3.0", "opencv-python-headless": "4.13.0.92",
     "safetensors": "0.7.0", "defusedxml": "0.7.1", "tqdm": "4.67.3", "matplotlib": "3.10.0",
-    "scipy": "1.16.3", "pycocotools": "2.0.11",
+    "scipy": "1.16.3", "pycocotools": "2.0.11", "sympy": "1.14.0",
 }  # fmt: skip
 COLAB = KAGGLE | {"torch": "2.11.0+cu128", "numpy": "2.1.3", "opencv-python-headless": "5.0.0.93"}
 

@@ -1,24 +1,17 @@
 """The figure of chapter 15: what it holds, and that a browser decomposes a photograph as the library does."""
 
 import json
-import os
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from bs4 import BeautifulSoup
+from figure_page import PHONE, Visit, assert_accessible, assert_fits_a_phone
 
 from yolov3_lib.bonus import low_rank
 from yolov3_lib.data.images import load_image
 from yolov3_lib.widgets.rank_figure import mean_errors, rank_explorer, readout
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-import browser as chromium
-
-STRICT = bool(os.environ.get("CI") or os.environ.get("COURSE_TEST"))
 
 
 @pytest.fixture(scope="module")
@@ -96,32 +89,6 @@ TRY = """async (root, ranks) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if chromium.find_chromium() is None and not STRICT:
-        pytest.skip(chromium.HOW_TO_INSTALL)
-    with chromium.chromium() as running:
-        yield running
-
-
-def opened(browser, folder: Path, html: str, **context):
-    """A page with figures, and a list of what it complains about or asks the network for."""
-    tab = browser.new_context(**context).new_page()
-    troubles: list[str] = []
-    tab.on("console", lambda message: troubles.append(message.text))
-    tab.on("pageerror", lambda error: troubles.append(str(error)))
-    tab.on("request", lambda asked: asked.url.startswith(("data:", "file:")) or troubles.append(asked.url))
-    page = folder / "page.html"
-    page.write_text(
-        '<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Figure</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"></head>'
-        f"<body><main><h1>Figure</h1>{html}</main></body></html>",
-        encoding="utf-8",
-    )
-    tab.goto(page.as_uri())
-    return tab, troubles
-
-
 def picture_in(state: dict) -> np.ndarray:
     width, height = state["size"]
     return np.array(state["pixels"], dtype=np.uint8).reshape(height, width, 4)[..., :3]
@@ -131,8 +98,8 @@ def picture_in(state: dict) -> np.ndarray:
 def test_the_page_decomposes_as_the_library_does(browser, image, tmp_path, upright):
     image = np.ascontiguousarray(image.transpose(1, 0, 2)) if upright else image
     parts, ranks = parts_of(image), [1, 5, 20, 44, 45]
-    tab, troubles = opened(browser, tmp_path, rank_explorer(image, 5).html)
-    states = tab.locator(".yv-rank").evaluate(TRY, ranks)
+    with Visit(browser, tmp_path, rank_explorer(image, 5)) as tab:
+        states = tab.locator(".yv-rank").evaluate(TRY, ranks)
     for k, state in zip(ranks, states, strict=True):
         assert state["said"] == {name: text for name, text in readout(parts, k).items() if name != "k"}
         gap = np.abs(picture_in(state).astype(int) - low_rank.approximate_photograph(image, k))
@@ -142,53 +109,39 @@ def test_the_page_decomposes_as_the_library_does(browser, image, tmp_path, uprig
         assert state["marker"] == pytest.approx(point, abs=0.02)
     assert np.array_equal(picture_in(states[-1]), image)
     assert float(mean_errors(parts)[-1]) == 0
-    assert troubles == []
-    tab.context.close()
 
 
 def test_buttons_keys_and_the_switch(browser, explorer, image, tmp_path):
-    tab, troubles = opened(browser, tmp_path, explorer.html + explorer.html)
-    figure, other = tab.locator(".yv-rank").all()
-    figure.get_by_role("button", name="k = 10").click()
-    assert figure.locator("output").inner_text() == "10"
-    assert figure.get_by_role("button", name="k = 10").get_attribute("aria-pressed") == "true"
-    figure.get_by_role("slider", name="Rank k").focus()
-    tab.keyboard.press("ArrowRight")
-    assert figure.locator("output").inner_text() == "11"
-    assert other.locator("output").inner_text() == "5"
-    assert figure.locator("canvas").get_attribute("aria-label") == "The photograph at rank 11"
-    clipped = figure.evaluate(TRY, [3])[0]
-    figure.get_by_label("without clipping").check()
-    wrapped = figure.evaluate(TRY, [3])[0]
-    values = low_rank.rank_k(parts_of(image).matrix(), 3).permute(1, 2, 0).numpy()
-    assert (picture_in(wrapped) == np.trunc(values).astype(np.int64).astype(np.uint8)).mean() > 0.999
-    assert not np.array_equal(picture_in(wrapped), picture_in(clipped))
-    figure.locator("[role=status]").get_by_text("Rank 3").wait_for(state="attached")
-    assert troubles == []
-    tab.context.close()
+    with Visit(browser, tmp_path, explorer, explorer) as tab:
+        figure, other = tab.locator(".yv-rank").all()
+        figure.get_by_role("button", name="k = 10").click()
+        assert figure.locator("output").inner_text() == "10"
+        assert figure.get_by_role("button", name="k = 10").get_attribute("aria-pressed") == "true"
+        figure.get_by_role("slider", name="Rank k").focus()
+        tab.keyboard.press("ArrowRight")
+        assert figure.locator("output").inner_text() == "11"
+        assert other.locator("output").inner_text() == "5"
+        assert figure.locator("canvas").get_attribute("aria-label") == "The photograph at rank 11"
+        clipped = figure.evaluate(TRY, [3])[0]
+        figure.get_by_label("without clipping").check()
+        wrapped = figure.evaluate(TRY, [3])[0]
+        values = low_rank.rank_k(parts_of(image).matrix(), 3).permute(1, 2, 0).numpy()
+        assert (picture_in(wrapped) == np.trunc(values).astype(np.int64).astype(np.uint8)).mean() > 0.999
+        assert not np.array_equal(picture_in(wrapped), picture_in(clipped))
+        figure.locator("[role=status]").get_by_text("Rank 3").wait_for(state="attached")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_is_accessible_and_fits_a_phone(browser, explorer, tmp_path, theme):
-    from axe_playwright_python.sync_playwright import Axe
-
-    phone = {"viewport": {"width": 360, "height": 800}, "has_touch": True, "is_mobile": True}
-    tab, troubles = opened(browser, tmp_path, explorer.html, **phone)
-    tab.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-    tab.locator(".yv-rank").evaluate(TRY, [7])
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
-    for control in tab.locator(".yv-rank button, .yv-rank input[type=range]").all():
-        assert control.bounding_box()["height"] >= 40
-    run = Axe().run(tab, options={"resultTypes": ["violations"], "preload": False})
-    assert [(found["id"], found["nodes"][0]["html"]) for found in run.response["violations"]] == []
-    assert tab.locator(".yv-still >> visible=true").count() == 0
-    assert troubles == []
-    tab.context.close()
+    with Visit(browser, tmp_path, explorer, theme=theme, **PHONE) as tab:
+        tab.locator(".yv-rank").evaluate(TRY, [7])
+        assert_fits_a_phone(tab)
+        assert_accessible(tab)
+        assert tab.locator(".yv-still >> visible=true").count() == 0
 
 
 def test_it_is_complete_without_scripts(browser, explorer, tmp_path):
-    tab, _ = opened(browser, tmp_path, explorer.html, java_script_enabled=False)
-    assert tab.locator(".yv-rank img >> visible=true").count() == 2
-    assert tab.locator(".yv-live >> visible=true").count() == 0
-    assert re.fullmatch(r"\d+\.\d\d", tab.locator("[data-out=error]").inner_text())
-    tab.context.close()
+    with Visit(browser, tmp_path, explorer, java_script_enabled=False) as tab:
+        assert tab.locator(".yv-rank img >> visible=true").count() == 2
+        assert tab.locator(".yv-live >> visible=true").count() == 0
+        assert re.fullmatch(r"\d+\.\d\d", tab.locator("[data-out=error]").inner_text())

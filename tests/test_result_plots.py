@@ -38,6 +38,9 @@ def test_the_steps_enclose_the_ap(ax, result):
 def test_an_empty_curve_can_be_drawn(ax):
     result = evaluate_voc([detections()], [truths((0, 0, *BOX))], NAMES)
     draw_curve(ax, result.curves[0])
+    (line,) = ax.get_lines()
+    assert len(line.get_xdata()) == len(line.get_ydata()) == 0
+    assert ax.get_xlabel() == "recall"
 
 
 def test_ap_is_sorted_and_leaves_out_what_is_nan(ax, result):

@@ -1,20 +1,15 @@
 """The schedule explorer: its numbers are the library's, and a real browser computes the same."""
 
 import random
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from figure_page import SAID, Visit, assert_accessible, assert_fits_a_phone
 
 from yolov3_lib.training.config import recipe
 from yolov3_lib.training.optimizer import learning_rate
 from yolov3_lib.widgets.schedule_figure import CASES, TOTAL, Schedule, readout, schedule_explorer
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-
-import browser as chromium
 
 
 def test_darknets_case_is_the_recipe_on_a_scale_of_a_thousand_steps():
@@ -56,28 +51,13 @@ def test_it_starts_with_the_schedules_numbers_and_is_self_contained():
 
 # In a browser.
 
-SAID = """root => Object.fromEntries(
-    [...root.querySelectorAll('[data-out]')].map(node => [node.dataset.out, node.textContent])
-)"""
 PATHS = "root => [...root.querySelectorAll('.yv-curve, .yv-area')].map(node => node.getAttribute('d'))"
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    page = tmp_path_factory.mktemp("figure") / "page.html"
-    head = '<html lang="en" data-theme="light"><head><meta charset="utf-8"><title>x</title></head>'
-    body = f"<body><main><h1>x</h1>{schedule_explorer().html}</main></body>"
-    page.write_text(f"<!doctype html>{head}{body}</html>", encoding="utf-8")
-    try:
-        with chromium.chromium() as browser:
-            tab = browser.new_page(viewport={"width": 1000, "height": 900})
-            errors = []
-            tab.on("pageerror", lambda error: errors.append(error))
-            tab.goto(page.as_uri())
-            yield tab
-            assert errors == []
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
+def tab(browser, tmp_path_factory):
+    with Visit(browser, tmp_path_factory.mktemp("figure"), schedule_explorer()) as tab:
+        yield tab
 
 
 def test_the_page_draws_its_first_state_again(tab):
@@ -124,17 +104,6 @@ def test_the_scale_changes_and_the_keyboard_moves_the_cursor(tab):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_is_accessible_and_fits_a_phone(tab, theme):
-    from axe_playwright_python.sync_playwright import Axe
-
     tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-    found = Axe().run(tab, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
-    assert [(v["id"], node["html"][:200]) for v in found for node in v["nodes"]] == []
-    for width in (390, 320):
-        tab.set_viewport_size({"width": width, "height": 900})
-        assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        heights = tab.evaluate(
-            "[...document.querySelectorAll('.yv :is(button, select, input:not([type=checkbox]))')]"
-            ".map(n => n.offsetHeight)"
-        )
-        assert min(heights) >= 40
-    tab.set_viewport_size({"width": 1000, "height": 900})
+    assert_accessible(tab)
+    assert_fits_a_phone(tab)

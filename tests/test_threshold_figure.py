@@ -1,12 +1,12 @@
 """The threshold explorer: its numbers are the library's, and a real browser computes the same."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from bs4 import BeautifulSoup
+from figure_page import Visit, assert_accessible, assert_fits_a_phone
 
 from yolov3_lib.data.voc import read_annotation
 from yolov3_lib.detections import Detections
@@ -16,10 +16,6 @@ from yolov3_lib.widgets.threshold_figure import threshold_explorer
 from yolov3_lib.widgets.threshold_scene import THRESHOLDS, Scene, named, place, readout
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-
-import browser as chromium  # noqa: E402
-
 NAMES = ("dog", "<b>&\"'", "car")
 PHOTO = ROOT / "data/photos/dog.jpg"
 
@@ -106,32 +102,10 @@ def test_points_at_other_thresholds_are_refused(curves):
         threshold_explorer(PHOTO, some_detections(), NAMES, {"x": operating_points(result, [0.5])})
 
 
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        with chromium.chromium() as found:
-            yield found
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture
 def tab(browser, widget, tmp_path):
-    context = browser.new_context(viewport={"width": 1000, "height": 900})
-    tab, troubles = context.new_page(), []
-    tab.on("console", lambda message: troubles.append(message.text))
-    tab.on("pageerror", lambda error: troubles.append(str(error)))
-    page = tmp_path / "page.html"
-    page.write_text(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Figure</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"></head>'
-        f"<body><main><h1>Figure</h1>{widget.html}</main></body></html>",
-        encoding="utf-8",
-    )
-    tab.goto(page.as_uri())
-    yield tab
-    context.close()
-    assert troubles == []
+    with Visit(browser, tmp_path, widget) as tab:
+        yield tab
 
 
 TRY = """(root, tries) => tries.map(([step, curve]) => {
@@ -172,11 +146,6 @@ def test_the_keyboard_moves_it_and_a_screen_reader_hears(tab, scene):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_is_accessible_and_fits_a_phone(tab, theme):
-    from axe_playwright_python.sync_playwright import Axe
-
-    tab.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-    tab.set_viewport_size({"width": 360, "height": 900})
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
-    options = {"resultTypes": ["violations"], "preload": False}
-    violations = Axe().run(tab, options=options).response["violations"]
-    assert [(v["id"], node["html"][:200]) for v in violations for node in v["nodes"]] == []
+    tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    assert_accessible(tab)
+    assert_fits_a_phone(tab)

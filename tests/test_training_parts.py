@@ -19,12 +19,13 @@ from torch import nn
 from yolov3_lib.classes import COCO_CLASSES, VOC_CLASSES
 from yolov3_lib.loss import LossConfig
 from yolov3_lib.models import WeightsError, YOLOv3, YOLOv3Tiny, load_model, save_safetensors, write_darknet
+from yolov3_lib.paths import find_weights
 from yolov3_lib.predict import Detector
 from yolov3_lib.training import record, state
 from yolov3_lib.training.commands import changed
 from yolov3_lib.training.config import RECIPES, TrainConfig, recipe
 from yolov3_lib.training.ema import MovingAverage
-from yolov3_lib.training.initialize import build_model, find_weights
+from yolov3_lib.training.initialize import build_model
 from yolov3_lib.training.optimizer import build_optimizer, learning_rate
 
 # Configs

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from bs4 import BeautifulSoup
+from figure_page import PHONE, SAID, THUMBS, Visit, assert_accessible
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -34,11 +35,6 @@ from yolov3_lib.widgets.iou_scene import readout
 from yolov3_lib.widgets.nms_scene import RULES, keep
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
-
-import browser as chromium  # noqa: E402
-
-STRICT = bool(os.environ.get("CI") or os.environ.get("COURSE_TEST"))
 CHAIN = torch.tensor([[0.0, 0, 4, 3], [1.5, 0.5, 5.5, 3.5], [3, 1, 7, 4]])
 CHAIN_SCORES = torch.tensor([0.9, 0.8, 0.7])
 
@@ -421,58 +417,11 @@ def test_stepper_refuses(frames, captions, error, message):
 # In a real browser.
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if chromium.find_chromium() is None and not STRICT:
-        pytest.skip(chromium.HOW_TO_INSTALL)
-    with chromium.chromium() as running:
-        yield running
-
-
-class Visit:
-    """A page that holds figures, opened from a file; complaints and requests fail the test at its end."""
-
-    def __init__(self, browser, folder: Path, *figures: Widget, theme: str = "light", **context) -> None:
-        context.setdefault("viewport", {"width": 1000, "height": 900})
-        self.context = browser.new_context(**context)
-        self.tab = self.context.new_page()
-        self.troubles: list[str] = []
-        self.tab.on("console", lambda message: self.troubles.append(message.text))
-        self.tab.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.tab.on("request", self._asked)
-        body = "\n<hr>\n".join(figure.html for figure in figures)
-        page = folder / "page.html"
-        page.write_text(
-            f'<!doctype html><html lang="en" data-theme="{theme}"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Figures</title>'
-            # What the book's Bootstrap does, and what a figure has to live with.
-            "<style>[hidden] { display: none !important } body { margin: 16px }</style></head>"
-            f"<body><main><h1>Figures</h1>{body}</main></body></html>",
-            encoding="utf-8",
-        )
-        self.tab.goto(page.as_uri())
-
-    def _asked(self, request) -> None:
-        if not request.url.startswith(("data:", "file:")):
-            self.troubles.append(request.url)
-
-    def __enter__(self):
-        return self.tab
-
-    def __exit__(self, kind, *_) -> None:
-        self.context.close()
-        if kind is None:
-            assert self.troubles == []
-
-
 @pytest.fixture
 def visit(browser, tmp_path):
     return lambda *figures, **options: Visit(browser, tmp_path, *figures, **options)
 
 
-SAID = """root => Object.fromEntries(
-  [...root.querySelectorAll('[data-out]')].map(node => [node.dataset.out, node.textContent])
-)"""
 CORNERS = """(root, name) =>
   [...root.querySelectorAll(`input[data-box=${name}]`)].map(input => input.valueAsNumber)
 """
@@ -735,16 +684,10 @@ def test_two_of_a_kind_live_side_by_side(visit, widgets):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_accessible(visit, widgets, theme):
-    from axe_playwright_python.sync_playwright import Axe
-
     with visit(*(widgets[name] for name in ("iou", "nms", "plain", "steps")), theme=theme) as tab:
         ground = tab.locator(".yv").first.evaluate("root => getComputedStyle(root).backgroundColor")
         assert (ground == "rgb(255, 255, 255)") == (theme == "light")
-        violations = (
-            Axe().run(tab, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
-        )
-        found = [(v["id"], node["html"][:200]) for v in violations for node in v["nodes"]]
-        assert found == []
+        assert_accessible(tab)
 
 
 def test_page_without_a_theme_follows_the_system(visit, widgets):
@@ -765,13 +708,6 @@ def test_complete_without_scripts(visit, widgets):
         assert tab.locator(".yv-still >> visible=true").count() == 0
         assert tab.locator(".yv-live >> visible=true").count() == 0  # nothing that would do nothing
         assert tab.locator(".yv-frame >> visible=true").count() == 5
-
-
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-THUMBS = """
-  [...document.querySelectorAll('.yv :is(button, select, input:not([type=checkbox]), .yv-check)')]
-  .filter(node => node.checkVisibility()).map(node => node.getBoundingClientRect().height)
-"""
 
 
 def test_fits_a_phone_and_thumbs(visit, widgets):

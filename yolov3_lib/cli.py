@@ -9,16 +9,18 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from yolov3_lib import arguments
+from yolov3_lib.arguments import FINE, INTERRUPTED, SOME_FAILED, UNUSABLE
 
 if TYPE_CHECKING:
     from yolov3_lib.data.images import ImageError
     from yolov3_lib.predict import Detector
 
 DEFAULT_WEIGHTS = "yolov3-tiny-coco"
-FINE, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     detect.add_argument(
         "images", nargs="+", type=Path, metavar="IMAGE", help="image files, or folders of them"
     )
-    detect.add_argument("--json", type=_json_path, metavar="FILE", help="write JSON; - for standard output")
+    detect.add_argument(
+        "--json", type=arguments.json_path, metavar="FILE", help="write JSON; - for standard output"
+    )
     detect.add_argument("--save", type=Path, metavar="DIR", help="write pictures with the boxes drawn in")
     detect.add_argument(
         "--classes",
@@ -85,13 +89,17 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--year", default="2007", help="year of the VOC challenge (default: %(default)s)")
     evaluate.add_argument(
         "--match-iou",
-        type=_fraction,
+        type=arguments.fraction,
         default=0.5,
         metavar="X",
         help="IoU with which a detection finds an object (default: %(default)s)",
     )
-    evaluate.add_argument("--json", type=_json_path, metavar="FILE", help="write JSON; - for standard output")
-    evaluate.add_argument("--save", type=_json_file, metavar="FILE", help="write all detections as JSON")
+    evaluate.add_argument(
+        "--json", type=arguments.json_path, metavar="FILE", help="write JSON; - for standard output"
+    )
+    evaluate.add_argument(
+        "--save", type=arguments.json_file, metavar="FILE", help="write all detections as JSON"
+    )
     _add_detector_options(evaluate, score=0.005)
     add_train_command(commands)
     add_data_commands(commands)
@@ -113,20 +121,20 @@ def _add_detector_options(parser: argparse.ArgumentParser, score: float) -> None
     )
     parser.add_argument(
         "--score",
-        type=_fraction,
+        type=arguments.fraction,
         default=score,
         metavar="X",
         help="report scores above X (default: %(default)s)",
     )
     parser.add_argument(
         "--iou",
-        type=_fraction,
+        type=arguments.fraction,
         default=0.45,
         metavar="X",
         help="overlap that NMS allows (default: %(default)s)",
     )
     parser.add_argument(
-        "--size", type=_net_size, metavar="PX", help="side of the network's input, a multiple of 32"
+        "--size", type=arguments.net_size, metavar="PX", help="side of the network's input, a multiple of 32"
     )
     parser.add_argument(
         "--resize",
@@ -136,7 +144,11 @@ def _add_detector_options(parser: argparse.ArgumentParser, score: float) -> None
     )
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     parser.add_argument(
-        "--batch-size", type=_positive, default=8, metavar="N", help="images at a time (default: %(default)s)"
+        "--batch-size",
+        type=arguments.positive,
+        default=8,
+        metavar="N",
+        help="images at a time (default: %(default)s)",
     )
 
 
@@ -222,10 +234,11 @@ def _expand(paths: Sequence[Path]) -> list[Path]:
 
 
 def _detector(args: argparse.Namespace, class_names: Sequence[str] | None) -> "Detector":
+    from yolov3_lib.paths import find_weights
     from yolov3_lib.predict import Detector
 
     detector = Detector.load(
-        _weights_path(args.weights),
+        find_weights(args.weights),
         class_names=_read_names(args.names) if args.names else None,
         score_threshold=args.score,
         iou_threshold=args.iou,
@@ -234,23 +247,6 @@ def _detector(args: argparse.Namespace, class_names: Sequence[str] | None) -> "D
         **({"net_size": args.size} if args.size else {}),
     )
     return detector.with_classes(class_names) if class_names else detector
-
-
-def _weights_path(name: str) -> Path:
-    """A weights file by its path, or by its name among the course's weights."""
-    from yolov3_lib.paths import find_data
-
-    if Path(name).is_file():
-        return Path(name)
-    for candidate in (f"weights/{name}", f"weights/{name}.safetensors", f"weights/{name}.weights"):
-        try:
-            return find_data(candidate)
-        except FileNotFoundError:
-            continue
-    raise FileNotFoundError(
-        f"{name}: no such weights file, nor one of that name in the course's data/weights. "
-        "Give the path of a .safetensors or .weights file."
-    )
 
 
 def _class_names(which: str | None) -> tuple[str, ...] | None:
@@ -336,28 +332,3 @@ def _report(failures: Sequence["ImageError"], total: int) -> int:
     for error in failures:
         print(f"  {error}", file=sys.stderr)
     return SOME_FAILED
-
-
-def _checked(
-    convert: Callable[[str], Any], allowed: Callable[[Any], bool], what: str
-) -> Callable[[str], Any]:
-    """An argparse type that names what it expects."""
-
-    def parse(text: str) -> Any:
-        try:
-            value = convert(text)
-        except ValueError:
-            value = None
-        if value is None or not allowed(value):
-            raise argparse.ArgumentTypeError(f"expected {what}, got {text!r}")
-        return value
-
-    return parse
-
-
-_fraction = _checked(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
-_positive = _checked(int, lambda value: value > 0, "a whole number above 0")
-_net_size = _checked(int, lambda value: value > 0 and value % 32 == 0, "a multiple of 32")
-# The suffix is asked for so that `--json photo.jpg` doesn't overwrite a photograph.
-_json_path = _checked(str, lambda value: value == "-" or value.endswith(".json"), "a .json file or -")
-_json_file = _checked(str, lambda value: value.endswith((".json", ".json.gz")), "a .json or .json.gz file")

@@ -32,11 +32,11 @@ from yolov3_lib.detections import Detections
 from yolov3_lib.evaluate import (
     BoxTable,
     GroundTruth,
-    _best_truths,
-    _iou,
-    _judge,
-    _tables,
+    as_tables,
     average_precision,
+    best_truths,
+    judge,
+    paired_iou,
 )
 
 KINDS = ("localization", "class", "both", "duplicate", "background", "missed")
@@ -166,12 +166,12 @@ def sort_failures(
         raise ValueError(
             f"expected 0 ≤ background_iou < iou_threshold ≤ 1, got {background_iou} and {iou_threshold}"
         )
-    found, objects = _tables(detections, truths, len(class_names))
-    own, own_overlap = _best_truths(found, objects, len(class_names), edge=0.0)
-    nearest, nearest_overlap = _best_truths(_one_class(found), _one_class(objects), 1, edge=0.0)
+    found, objects = as_tables(detections, truths, len(class_names))
+    own, own_overlap = best_truths(found, objects, len(class_names), edge=0.0)
+    nearest, nearest_overlap = best_truths(_one_class(found), _one_class(objects), 1, edge=0.0)
     ranking = np.lexsort((-found.scores, found.classes))
     hit = own_overlap >= iou_threshold
-    right, ignored = _judge(ranking, hit, own, objects.difficult)
+    right, ignored = judge(ranking, hit, own, objects.difficult)
 
     kinds = np.full(len(hit), _BOTH)
     kinds[nearest_overlap <= background_iou] = _BACKGROUND
@@ -217,7 +217,7 @@ def confusion_matrix(
     """
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"iou_threshold must be in (0, 1], not {iou_threshold}")
-    found, objects = _tables(detections, truths, len(class_names))
+    found, objects = as_tables(detections, truths, len(class_names))
     nothing = len(class_names)
     matrix = np.zeros((nothing + 1, nothing + 1), dtype=np.int64)
     order = np.lexsort((-found.scores, found.images))
@@ -230,7 +230,7 @@ def confusion_matrix(
     taken = np.zeros(len(by_image), dtype=bool)
     for row, start, stop in zip(order, starts, stops, strict=True):
         here = by_image[start:stop]
-        overlap = _iou(np.broadcast_to(found.boxes[row], (len(here), 4)), objects.boxes[here], edge=0.0)
+        overlap = paired_iou(np.broadcast_to(found.boxes[row], (len(here), 4)), objects.boxes[here], edge=0.0)
         reached = overlap >= iou_threshold
         free = np.where(reached & ~taken[here], overlap, -1.0)
         if (free >= 0).any():

@@ -213,10 +213,10 @@ def evaluate_voc(
     """
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"iou_threshold must be in (0, 1], not {iou_threshold}")
-    found, objects = _tables(detections, truths, len(class_names))
-    best, overlap = _best_truths(found, objects, len(class_names), edge=float(pixel_inclusive))
+    found, objects = as_tables(detections, truths, len(class_names))
+    best, overlap = best_truths(found, objects, len(class_names), edge=float(pixel_inclusive))
     ranking = np.lexsort((-found.scores, found.classes))  # by class, then by score; stable
-    right, ignored = _judge(ranking, overlap >= iou_threshold, best, objects.difficult)
+    right, ignored = judge(ranking, overlap >= iou_threshold, best, objects.difficult)
 
     ranking = ranking[~ignored[ranking]]
     ends = np.searchsorted(found.classes[ranking], np.arange(len(class_names) + 1))
@@ -300,7 +300,7 @@ def evaluate_coco(
     """
     from pycocotools.cocoeval import COCOeval
 
-    found, objects = _tables(detections, truths, len(class_names))
+    found, objects = as_tables(detections, truths, len(class_names))
     images = np.union1d(found.images, objects.images).tolist()
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         evaluation = COCOeval(_coco(objects, images, class_names), _coco(found, images, class_names), "bbox")
@@ -319,9 +319,15 @@ COCO_METRICS = (
 )  # fmt: skip
 
 
-def _tables(
+def as_tables(
     detections: Sequence[Detections] | BoxTable, truths: Sequence[GroundTruth] | BoxTable, num_classes: int
 ) -> tuple[BoxTable, BoxTable]:
+    """Detections and objects as tables, checked.
+
+    Raises:
+        ValueError: not as many of one as of the other; a class, box or score that makes no sense, by its
+            index.
+    """
     listed = not isinstance(detections, BoxTable) and not isinstance(truths, BoxTable)
     if listed and len(detections) != len(truths):
         raise ValueError(
@@ -364,7 +370,7 @@ def _join(parts: list[Tensor], dtype: torch.dtype) -> np.ndarray:
     return torch.cat(parts).to("cpu", dtype).numpy() if parts else torch.zeros(0, dtype=dtype).numpy()
 
 
-def _best_truths(
+def best_truths(
     found: BoxTable, objects: BoxTable, num_classes: int, edge: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each detection the truth of its image and class that it overlaps most, and their IoU.
@@ -381,7 +387,7 @@ def _best_truths(
     pair_start = np.cumsum(count) - count
     detection = np.repeat(np.arange(len(group)), count)
     truth = by_group[np.arange(len(detection)) + np.repeat(start - pair_start, count)]
-    overlap = _iou(found.boxes[detection], objects.boxes[truth], edge)
+    overlap = paired_iou(found.boxes[detection], objects.boxes[truth], edge)
 
     best, best_overlap = np.zeros(len(group), dtype=np.int64), np.zeros(len(group))
     if len(detection):
@@ -392,7 +398,7 @@ def _best_truths(
     return best, best_overlap
 
 
-def _judge(
+def judge(
     ranking: np.ndarray, hit: np.ndarray, best: np.ndarray, difficult: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which detections are right, and which are ignored; the rest is wrong. (D,) booleans each."""
@@ -406,7 +412,7 @@ def _judge(
     return right, ignored
 
 
-def _iou(a: np.ndarray, b: np.ndarray, edge: float) -> np.ndarray:
+def paired_iou(a: np.ndarray, b: np.ndarray, edge: float) -> np.ndarray:
     """IoU row by row, 0 for two empty boxes; ``edge`` is 1 where coordinates are the first and last pixel."""
     shared = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]) + edge
     intersection = shared.clip(min=0).prod(axis=1)

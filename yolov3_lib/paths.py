@@ -39,3 +39,22 @@ def find_data(relative: str | Path) -> Path:
         f"{relative} is in none of these folders:\n  {looked}\n"
         "Run from the course's checkout, or set YOLOV3_DATA to its data folder."
     )
+
+
+def find_weights(weights: str | os.PathLike) -> Path:
+    """A weights file by its path, or by its name among the course's weights.
+
+    Raises:
+        FileNotFoundError: neither; the message says where it was looked for.
+    """
+    if Path(weights).is_file():
+        return Path(weights)
+    for suffix in ("", ".safetensors", ".weights"):
+        try:
+            return find_data(f"weights/{weights}{suffix}")
+        except FileNotFoundError:
+            continue
+    raise FileNotFoundError(
+        f"{weights}: no such weights file, nor one of that name in the course's data/weights. "
+        "Give the path of a .safetensors, .weights or darknet53.conv.74 file."
+    )

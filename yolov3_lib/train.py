@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import platform
-import random
 import signal
 import threading
 import time
@@ -28,29 +27,28 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor
 from tqdm import tqdm
 
 import yolov3_lib
 from yolov3_lib.data.augment import AugmentConfig
-from yolov3_lib.data.loader import Batch, DetectionDataset, RequestSampler, TrainingSet, training_loader
+from yolov3_lib.data.dataset import DetectionDataset
+from yolov3_lib.data.loader import Batch, RequestSampler, TrainingSet, training_loader
 from yolov3_lib.evaluate import VocResult
 from yolov3_lib.loss import yolo_loss
 from yolov3_lib.models import save_safetensors
 from yolov3_lib.models.files import atomic_path
-from yolov3_lib.notebook import gpu_problem
 from yolov3_lib.predict import save_predictions
 from yolov3_lib.training.batch_norm import set_batch_norm
 from yolov3_lib.training.config import TrainConfig
 from yolov3_lib.training.ema import MovingAverage
 from yolov3_lib.training.initialize import build_model
+from yolov3_lib.training.machine import accelerator, hardware, worker_count
 from yolov3_lib.training.optimizer import build_optimizer, learning_rate
 from yolov3_lib.training.record import Record
-from yolov3_lib.training.state import LAST, PREVIOUS, load_state, save_state
-from yolov3_lib.training.validation import validate
+from yolov3_lib.training.state import LAST, PREVIOUS, load_state, random_state, save_state, set_random_state
+from yolov3_lib.training.validation import bar_disabled, validate
 
 MOST_SKIPPED = 20
 """So many batches in a row without a finite loss end a run that is told to skip them."""
@@ -159,7 +157,7 @@ class Trainer:
 
         # Nothing in the loop draws from the global generators; a run doesn't depend on them all the same.
         set_seed(config.seed)
-        self.accelerator = _accelerator(config, self.options.device)
+        self.accelerator = accelerator(config.precision, self.options.device)
         self.device = self.accelerator.device
         world = self.accelerator.num_processes
         self.sampler = RequestSampler(
@@ -179,7 +177,7 @@ class Trainer:
         self.total_steps = self.steps_per_epoch * config.epochs
         cuda = self.device.type == "cuda"
         self.loader = training_loader(
-            self.train_set, self.sampler, _workers(self.options.workers, world), pin_memory=cuda
+            self.train_set, self.sampler, worker_count(self.options.workers, world), pin_memory=cuda
         )
 
         start = build_model(config.architecture, self.class_names, config.weights, seed=config.seed)
@@ -225,8 +223,9 @@ class Trainer:
             except KeyboardInterrupt:
                 raise
             except Exception:
-                # The step that failed has changed nothing yet.
-                self.save()
+                # The step that failed has changed nothing yet. The other processes may wait for this one at
+                # another place, so it doesn't wait for them.
+                self.save(wait=False)
                 raise
             finally:
                 self.record.close()
@@ -250,7 +249,7 @@ class Trainer:
             initial=done,
             desc=f"epoch {self.epoch + 1}/{self.config.epochs}",
             unit="step",
-            disable=self._bar_disabled(),
+            disable=bar_disabled(self.options.progress, self.accelerator.is_main_process),
         )
         with bar:
             for _ in range(done, self.steps_per_epoch):
@@ -415,12 +414,13 @@ class Trainer:
 
     # -- the run on disk
 
-    def save(self) -> None:
-        """Write the run's state, from which it can be resumed."""
+    def save(self, wait: bool = True) -> None:
+        """Write the run's state, from which it can be resumed; ``wait`` until all processes are here."""
         if self.accelerator.is_main_process:
             save_state(self.run_dir, self._state())
         self.saved = time.monotonic()
-        self.accelerator.wait_for_everyone()
+        if wait:
+            self.accelerator.wait_for_everyone()
 
     def _state(self) -> dict[str, Any]:
         scaler = self.accelerator.scaler
@@ -440,7 +440,7 @@ class Trainer:
             and {"model": self.average.model.state_dict(), "updates": self.average.updates},
             "optimizer": self.optimizer.state_dict(),
             "scaler": scaler.state_dict() if scaler else None,
-            "random": _random_state(),
+            "random": random_state(),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -465,7 +465,7 @@ class Trainer:
         self.epoch, self.batch, self.step = (state["position"][k] for k in ("epoch", "batch", "step"))
         for name, value in state["progress"].items():
             setattr(self, name, value)
-        _set_random_state(state["random"])
+        set_random_state(state["random"])
 
     def _open_run_dir(self) -> None:
         main = self.accelerator.is_main_process
@@ -581,11 +581,6 @@ class Trainer:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _bar_disabled(self) -> bool | None:
-        if not self.accelerator.is_main_process:
-            return True
-        return None if self.options.progress is None else not self.options.progress
-
     def _say(self, text: str) -> None:
         if self.accelerator.is_main_process:
             tqdm.write(text)
@@ -606,31 +601,6 @@ def fingerprint(train_set: TrainingSet, class_names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def hardware() -> str:
-    """The GPU's name, or the processor's kind and its cores."""
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
-    return f"{os.cpu_count()} cores, {platform.machine()}"
-
-
-def _accelerator(config: TrainConfig, device: str | None) -> Accelerator:
-    problem = gpu_problem()
-    if device not in (None, "cpu", "cuda"):
-        raise ValueError(f'device: expected "cpu" or "cuda", got {device!r}')
-    if device == "cuda" and problem:
-        raise ValueError(problem)
-    cpu = device == "cpu" or bool(problem)
-    precision = {"auto": "auto", "float32": "no", "bfloat16": "bf16", "float16": "fp16"}[config.precision]
-    if precision == "auto":
-        ampere = not cpu and torch.cuda.get_device_capability() >= (8, 0)
-        precision = "no" if cpu else "bf16" if ampere else "fp16"
-    if precision == "fp16" and cpu:
-        raise ValueError("precision: float16 needs a GPU; take float32 or bfloat16 on a CPU")
-    # accelerate keeps one precision for a whole process; a notebook may train twice.
-    AcceleratorState._reset_state()
-    return Accelerator(cpu=cpu, mixed_precision=precision)
-
-
 def _common_classes(
     config: TrainConfig, train_data: DetectionDataset, val_data: DetectionDataset | None
 ) -> tuple[str, ...]:
@@ -643,28 +613,3 @@ def _common_classes(
     if config.validate_every and (val_data is None or not len(val_data)):
         raise ValueError("the validation data is empty: give some, or take validate_every=0")
     return names
-
-
-def _workers(workers: int | None, processes: int) -> int:
-    if workers is not None:
-        return workers
-    return max(0, min(8, (os.cpu_count() or 1) // processes - 1))
-
-
-def _random_state() -> dict[str, Any]:
-    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  the global one
-    return {
-        "python": random.getstate(),
-        "numpy": [kind, keys.tolist(), position, has_gauss, cached],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def _set_random_state(state: dict[str, Any]) -> None:
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    np.random.set_state(tuple(state["numpy"]))  # noqa: NPY002  the global one
-    torch.set_rng_state(state["torch"].cpu())
-    if torch.cuda.is_available() and state["cuda"]:
-        torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])

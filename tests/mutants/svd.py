@@ -104,7 +104,7 @@ SMALLEST = {
     ),
 }
 
-GROUPED = "weight.permute(1, 2, 0, 3).reshape(C * kh, O * kw)"
+GROUPED = "weight.permute(1, 2, 0, 3).reshape(C * kh, out * kw)"
 SPLIT = {
     "forgets the values": Mutant("one channel in, one out", {"(U[:, :k] * s[:k])": "U[:, :k]"}),
     "the values in both": Mutant("one channel in, one out", {"VT[:k]": "(s[:k, None] * VT[:k])"}),
@@ -116,18 +116,18 @@ SPLIT = {
         {"VT[:k]": "VT[:, :k].T"},
     ),
     "transposed": Mutant(
-        "one channel in, one out", {GROUPED: "weight.permute(1, 3, 0, 2).reshape(C * kh, O * kw)"}
+        "one channel in, one out", {GROUPED: "weight.permute(1, 3, 0, 2).reshape(C * kh, out * kw)"}
     ),
-    "as it comes": Mutant("several outputs", {GROUPED: "weight.reshape(C * kh, O * kw)"}),
+    "as it comes": Mutant("several outputs", {GROUPED: "weight.reshape(C * kh, out * kw)"}),
     "inputs and heights in another order": Mutant(
-        "several inputs", {GROUPED: "weight.permute(2, 1, 0, 3).reshape(C * kh, O * kw)"}
+        "several inputs", {GROUPED: "weight.permute(2, 1, 0, 3).reshape(C * kh, out * kw)"}
     ),
     "outputs and widths in another order": Mutant(
-        "several outputs", {GROUPED: "weight.permute(1, 2, 3, 0).reshape(C * kh, O * kw)"}
+        "several outputs", {GROUPED: "weight.permute(1, 2, 3, 0).reshape(C * kh, out * kw)"}
     ),
     "the channels of the wide one in another order": Mutant(
         "several outputs",
-        {"VT[:k].reshape(k, O, kw).permute(1, 0, 2)": "VT[:k].reshape(O, k, kw)"},
+        {"VT[:k].reshape(k, out, kw).permute(1, 0, 2)": "VT[:k].reshape(out, k, kw)"},
     ),
     "the tall one in another order": Mutant(
         "one channel in, one out",

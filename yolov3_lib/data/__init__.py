@@ -2,6 +2,7 @@
 
 =============  ===============================================================================
 `images`       photographs read, and fitted into the network's square
+`dataset`      what a dataset is
 `voc`          Pascal VOC annotations and the folders of a VOCdevkit
 `yolo_txt`     the images/labels/train.csv layout found on Kaggle
 `find`         datasets looked up in a folder or under ``/kaggle/input``, opened by split
@@ -9,6 +10,7 @@
 `check`        what is in a dataset, and what is wrong with it
 `scenes`       generated scenes of VOC's twenty classes: the data that needs no download
 `augment`      Darknet's augmentation, and mosaic
+`truths`       a dataset's objects in one compact file
 `loader`       samples, batches, and the order in which they come
 =============  ===============================================================================
 
@@ -18,7 +20,8 @@ Each is imported when it is first used.
 import importlib
 
 _SUBMODULES = (
-    "augment", "check", "download", "find", "images", "loader", "scenes", "voc", "yolo_txt",
+    "augment", "check", "dataset", "download", "find", "images", "loader", "scenes", "truths", "voc",
+    "yolo_txt",
 )  # fmt: skip
 
 __all__ = list(_SUBMODULES)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from yolov3_lib.data.dataset import CheckableDataset
 from yolov3_lib.data.images import ImageError, load_image
 from yolov3_lib.data.voc import Annotation, AnnotationError
-from yolov3_lib.data.yolo_txt import Dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,7 +142,7 @@ class Report:
 
 
 def check_dataset(
-    data: Dataset | Mapping[str, Dataset],
+    data: CheckableDataset | Mapping[str, CheckableDataset],
     near_duplicates: bool = False,
     workers: int | None = None,
     progress: bool = False,
@@ -230,7 +230,7 @@ class _Seen:
 
 
 def _inspect_all(
-    splits: Mapping[str, Dataset], near_duplicates: bool, workers: int | None, progress: bool
+    splits: Mapping[str, CheckableDataset], near_duplicates: bool, workers: int | None, progress: bool
 ) -> list[_Seen]:
     from tqdm import tqdm
 
@@ -244,7 +244,7 @@ def _inspect_all(
         return list(tqdm(views, total=len(jobs), unit="image", disable=None if progress else True))
 
 
-def _inspect(split: str, dataset: Dataset, index: int, image: str, near_duplicates: bool) -> _Seen:
+def _inspect(split: str, dataset: CheckableDataset, index: int, image: str, near_duplicates: bool) -> _Seen:
     found: list[tuple[str, str]] = []
     path = digest = look = size = annotation = None
     try:

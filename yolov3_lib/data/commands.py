@@ -1,17 +1,17 @@
 """``python -m yolov3_lib data``: get a dataset, check it, draw scenes, export it.
 
-Exit statuses are those of ``yolov3_lib.cli``: 0 if all went well, 1 if the check found errors, 2 if nothing
-could be done.
+Exit statuses are those of `yolov3_lib.arguments`: 0 if all went well, 1 if the check found errors, 2 if
+nothing could be done.
 """
 
 # Whatever takes long to import is imported by the command that needs it: --help should not wait for it.
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-_FINE, _ERRORS_FOUND = 0, 1
+from yolov3_lib import arguments
+from yolov3_lib.arguments import FINE, SOME_FAILED
 
 
 def add_data_commands(commands: argparse._SubParsersAction) -> None:
@@ -60,9 +60,9 @@ def _add_check(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     check.add_argument("--similar", action="store_true", help="look for look-alikes in different splits too")
     check.add_argument(
-        "--json", type=_ending(".json"), metavar="FILE", help="write JSON; - for standard output"
+        "--json", type=arguments.json_path, metavar="FILE", help="write JSON; - for standard output"
     )
-    check.add_argument("--save", type=_ending(".png"), metavar="PNG", help="write a picture of the counts")
+    check.add_argument("--save", type=arguments.png_file, metavar="PNG", help="write a picture of the counts")
 
 
 def _add_scenes(commands: argparse._SubParsersAction) -> None:
@@ -74,14 +74,18 @@ def _add_scenes(commands: argparse._SubParsersAction) -> None:
     scenes.set_defaults(run=_scenes)
     scenes.add_argument("dir", type=Path, metavar="DIR", help="folder for VOCscenes")
     for name, count, what in (
-        ("train", 1000, "training scenes"),
+        ("train", 800, "training scenes"),
         ("val", 200, "scenes to validate with"),
         ("heldout", 200, "scenes in a style that training hasn't seen"),
     ):
         scenes.add_argument(
-            f"--{name}", type=_count, default=count, metavar="N", help=f"{what} (default: %(default)s)"
+            f"--{name}",
+            type=arguments.count,
+            default=count,
+            metavar="N",
+            help=f"{what} (default: %(default)s)",
         )
-    scenes.add_argument("--seed", type=_count, default=0, metavar="S", help="(default: %(default)s)")
+    scenes.add_argument("--seed", type=arguments.count, default=0, metavar="S", help="(default: %(default)s)")
 
 
 def _add_export(commands: argparse._SubParsersAction) -> None:
@@ -107,7 +111,7 @@ def _get(args: argparse.Namespace) -> int:
 
     download_voc(args.dataset.removeprefix("voc"), args.to, args.mirror)
     print(find_dataset(args.to))
-    return _FINE
+    return FINE
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -134,7 +138,7 @@ def _check(args: argparse.Namespace) -> int:
     unchecked = [split for split in found.splits if split not in splits]
     if unchecked and not args.split:
         print(f"not checked, --split does: {', '.join(unchecked)}", file=sys.stderr)
-    return _ERRORS_FOUND if report.errors else _FINE
+    return SOME_FAILED if report.errors else FINE
 
 
 def _scenes(args: argparse.Namespace) -> int:
@@ -147,7 +151,7 @@ def _scenes(args: argparse.Namespace) -> int:
         raise ValueError("no scenes to draw: give --train, --val or --heldout a number above 0")
     write_scenes(args.dir, splits, args.seed, progress=True)
     print(find_dataset(args.dir))
-    return _FINE
+    return FINE
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -162,21 +166,4 @@ def _export(args: argparse.Namespace) -> int:
         dataset = open_dataset(args.dir, split)
         path = export_yolo_txt(dataset, args.to, csv, args.keep_difficult, progress=True)
         print(f"{path}: {len(dataset):,} images")
-    return _FINE
-
-
-def _ending(suffix: str) -> Callable[[str], str]:
-    """An argparse type: a file of this kind, so that a slip overwrites no other; for JSON, - too."""
-
-    def parse(text: str) -> str:
-        if not (text.lower().endswith(suffix) or (suffix == ".json" and text == "-")):
-            raise argparse.ArgumentTypeError(f"expected a {suffix} file, got {text!r}")
-        return text
-
-    return parse
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
-    return int(text)
+    return FINE

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from yolov3_lib.data.augment import AugmentConfig, augment
+from yolov3_lib.data.dataset import DetectionDataset
 from yolov3_lib.data.images import ImageError, load_image
-from yolov3_lib.data.voc import Annotation
 
 # Seeds are (seed, epoch, index, purpose), so that no two purposes ever draw the same numbers. A sample's
 # purpose is 0, which numpy also assumes where the fourth number is missing.
@@ -30,19 +30,6 @@ _ORDER, _SIZE = 1, 2
 
 PREFETCH = 4
 """Batches that each worker prepares ahead."""
-
-
-class DetectionDataset(Protocol):
-    """What a training set is made from: `yolov3_lib.data.voc.VOCDataset`, or anything with the same parts."""
-
-    @property
-    def ids(self) -> list[str]: ...
-
-    def __len__(self) -> int: ...
-
-    def image_path(self, index: int) -> Path: ...
-
-    def annotation(self, index: int) -> Annotation: ...
 
 
 class Request(NamedTuple):

@@ -19,31 +19,18 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 import torch
 from PIL import Image
 
 from yolov3_lib.classes import VOC_CLASSES
+from yolov3_lib.data.dataset import DetectionDataset
 from yolov3_lib.data.images import FORMATS, ImageError
 from yolov3_lib.data.voc import SLACK, Annotation, AnnotationError
 
 _EXIF_ORIENTATION = 0x0112
 _LYING = (5, 6, 7, 8)  # the EXIF orientations that swap width and height
 _WORDS = ("class", "x", "y", "w", "h")
-
-
-class Dataset(Protocol):
-    """What ``VOCDataset`` and ``YoloTxtDataset`` have in common."""
-
-    class_names: tuple[str, ...]
-
-    @property
-    def ids(self) -> list[str]: ...
-    def __len__(self) -> int: ...
-    def image_path(self, index: int) -> Path: ...
-    def annotation(self, index: int) -> Annotation: ...
-    def annotation_errors(self, index: int) -> list[AnnotationError]: ...
 
 
 class YoloTxtDataset:
@@ -265,7 +252,7 @@ def write_yolo_txt(path: str | os.PathLike, annotation: Annotation, keep_difficu
 
 
 def export_yolo_txt(
-    dataset: Dataset,
+    dataset: DetectionDataset,
     root: str | os.PathLike,
     csv: str = "train.csv",
     keep_difficult: bool = False,

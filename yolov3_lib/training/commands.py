@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-INTERRUPTED = 130
+from yolov3_lib.arguments import FINE, INTERRUPTED
 
 
 def add_train_command(commands: Any) -> None:
@@ -69,7 +69,7 @@ def _train(args: argparse.Namespace) -> int:
     if outcome.result:
         print(outcome.result.table())
         print(f"\nmAP {outcome.result.map_area:.3f} (area)  {outcome.result.map_11:.3f} (11-point)")
-    return INTERRUPTED if outcome.reason == "interrupted" else 0
+    return INTERRUPTED if outcome.reason == "interrupted" else FINE
 
 
 def _base(args: argparse.Namespace):

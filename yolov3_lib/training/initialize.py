@@ -10,11 +10,11 @@ from torch import nn
 
 from yolov3_lib.anchors import Anchors
 from yolov3_lib.classes import class_mapping
-from yolov3_lib.models import GridDetector, WeightsError, YOLOv3, YOLOv3Tiny, load_model, read_darknet
+from yolov3_lib.models import GridDetector, WeightsError, YOLOv3, load_model, read_darknet
+from yolov3_lib.models.checkpoint import ARCHITECTURES
 from yolov3_lib.models.head import Head
-from yolov3_lib.paths import find_data
+from yolov3_lib.paths import find_weights
 
-ARCHITECTURES = {"YOLOv3": YOLOv3, "YOLOv3Tiny": YOLOv3Tiny}
 BACKBONE_VALUES = 40_620_640  # float32 values in darknet53.conv.74
 
 
@@ -91,25 +91,6 @@ def build_model(
     new = tuple(name for index, name in enumerate(class_names) if index not in mapping.values())
     kept = f"{len(class_names) - len(new)} of {len(class_names)} classes"
     return Start(model.train(), f"{path.name}, its heads for {kept}", new)
-
-
-def find_weights(weights: str | os.PathLike) -> Path:
-    """A weights file by its path, or by its name among the course's weights.
-
-    Raises:
-        FileNotFoundError: neither; the message says where it was looked for.
-    """
-    if Path(weights).is_file():
-        return Path(weights)
-    for suffix in ("", ".safetensors", ".weights"):
-        try:
-            return find_data(f"weights/{weights}{suffix}")
-        except FileNotFoundError:
-            continue
-    raise FileNotFoundError(
-        f"{weights}: no such weights file, nor one of that name in the course's data/weights. "
-        "Give the path of a .safetensors, .weights or darknet53.conv.74 file."
-    )
 
 
 def _is_backbone(path: Path) -> bool:

@@ -7,9 +7,11 @@ wrote. The state before the last one is kept beside it: whatever happens while o
 import hashlib
 import io
 import os
+import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 MAGIC = b"yolov3_lib run state 1\n"
@@ -88,6 +90,27 @@ def load_state(
     if problems:
         raise StateError(f"{folder}: no state of this run is whole. " + " ".join(problems))
     raise FileNotFoundError(f"{folder}: no state to resume from in it ({LAST}); start the run without resume")
+
+
+def random_state() -> dict[str, Any]:
+    """Where the global generators of Python, numpy and torch stand."""
+    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  the global one
+    return {
+        "python": random.getstate(),
+        "numpy": [kind, keys.tolist(), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Set the global generators to where `random_state` found them."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    np.random.set_state(tuple(state["numpy"]))  # noqa: NPY002  the global one
+    torch.set_rng_state(state["torch"].cpu())
+    if torch.cuda.is_available() and state["cuda"]:
+        torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
 
 
 def _read(path: Path, device: torch.device | str) -> dict[str, Any]:

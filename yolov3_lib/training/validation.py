@@ -6,8 +6,8 @@ import torch
 import torch.distributed as dist
 from tqdm import tqdm
 
+from yolov3_lib.data.dataset import DetectionDataset
 from yolov3_lib.data.images import ImageError
-from yolov3_lib.data.loader import DetectionDataset
 from yolov3_lib.detections import Detections
 from yolov3_lib.evaluate import VocResult, evaluate_voc
 from yolov3_lib.models import GridDetector
@@ -59,7 +59,7 @@ def validate(
         desc="validate",
         unit="image",
         leave=False,
-        disable=_hidden(progress, rank),
+        disable=bar_disabled(progress, main=rank == 0),
     )
     found = {}
     for index, (_, outcome) in zip(mine, bar, strict=True):
@@ -75,8 +75,8 @@ def validate(
     return evaluate_voc(detections, truths, class_names), detections
 
 
-def _hidden(progress: bool | None, rank: int) -> bool | None:
-    """tqdm's ``disable``: None hides the bar where there's no terminal."""
-    if rank:
+def bar_disabled(progress: bool | None, main: bool) -> bool | None:
+    """tqdm's ``disable``: None hides the bar where there's no terminal. Only the main process shows one."""
+    if not main:
         return True
     return None if progress is None else not progress

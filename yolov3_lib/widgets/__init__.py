@@ -12,17 +12,18 @@ moves something; a test compares the two. Where a host runs no scripts, the firs
 from yolov3_lib.widgets.augment_figure import augment_explorer
 from yolov3_lib.widgets.base import Widget
 from yolov3_lib.widgets.iou_figure import iou_explorer
+from yolov3_lib.widgets.lagrange_figure import lagrange_explorer
+from yolov3_lib.widgets.line_search_figure import line_search_explorer
 from yolov3_lib.widgets.loss_figure import loss_explorer
 from yolov3_lib.widgets.nms_figure import nms_explorer
 from yolov3_lib.widgets.nms_walk import nms_steps
+from yolov3_lib.widgets.rank_figure import rank_explorer
+from yolov3_lib.widgets.schedule_figure import schedule_explorer
 from yolov3_lib.widgets.steps import stepper
+from yolov3_lib.widgets.threshold_figure import threshold_explorer
 
 __all__ = [
-    "Widget",
-    "augment_explorer",
-    "iou_explorer",
-    "loss_explorer",
-    "nms_explorer",
-    "nms_steps",
-    "stepper",
-]
+    "Widget", "augment_explorer", "iou_explorer", "lagrange_explorer", "line_search_explorer",
+    "loss_explorer", "nms_explorer", "nms_steps", "rank_explorer", "schedule_explorer", "stepper",
+    "threshold_explorer",
+]  # fmt: skip

@@ -26,7 +26,17 @@ from yolov3_lib.widgets.augment_scene import (
     readout,
     with_steps,
 )
-from yolov3_lib.widgets.base import Widget, build, data_uri, element, jpeg_within, number, text
+from yolov3_lib.widgets.base import (
+    Widget,
+    build,
+    case_buttons,
+    data_uri,
+    element,
+    jpeg_within,
+    number,
+    reading,
+    text,
+)
 from yolov3_lib.widgets.pictures import in_book_style, rendered
 
 MOST = 6
@@ -79,7 +89,7 @@ def augment_explorer(
     panel = element("div", _panel(names, said, settings), class_="yv-panel")
     return build(
         "augment",
-        _buttons() + element("div", stage + panel, class_="yv-columns"),
+        case_buttons(CASES, "Examples") + element("div", stage + panel, class_="yv-columns"),
         state,
         _picture(pixels, placed, frame(size, settings), settings, names, said),
         alt=alt,
@@ -182,7 +192,7 @@ def _row(index: int, name: str, said: dict[str, str]) -> str:
     parts = (
         element("i", class_="yv-chip", style=f"--c:{class_color(index)}", aria_hidden="true"),
         element("b", text(name)),
-        element("span", text(said[f"state-{index}"]), data_out=f"state-{index}"),
+        reading(said, f"state-{index}"),
         element("small", text(said[f"anchor-{index}"]), data_out=f"anchor-{index}"),
     )
     return element("div", "".join(parts), class_="yv-row")
@@ -197,11 +207,6 @@ def _slider(name: str, settings: Settings) -> str:
         aria_label=label.rstrip(" ×+"),
     )  # fmt: skip
     return element("label", f"{text(label)} {shown}{slider}", class_="yv-field")
-
-
-def _buttons() -> str:
-    buttons = "".join(element("button", name, type="button", data_case=name) for name in CASES)
-    return element("div", buttons, class_="yv-bar yv-live", role="group", aria_label="Examples")
 
 
 # The still picture.

@@ -11,7 +11,7 @@ its ``hidden`` attribute and the picture after it shows. The style, where it arr
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
@@ -134,6 +134,17 @@ def number(value: float, digits: int = 2) -> str:
     """Like `fixed`, without trailing zeros: 2.50 is written 2.5, and 4.00 is written 4."""
     written = fixed(value, digits)
     return written.rstrip("0").rstrip(".") if "." in written else written
+
+
+def reading(said: Mapping[str, str], key: str, class_: str | None = None) -> str:
+    """One of the values that a figure says, where its script finds and renews it."""
+    return element("span", text(said[key]), data_out=key, class_=class_)
+
+
+def case_buttons(cases: Iterable[str], label: str) -> str:
+    """A bar of buttons, one for each named state of a figure; ``label`` says what they are."""
+    buttons = "".join(element("button", name, type="button", data_case=name) for name in cases)
+    return element("div", buttons, class_="yv-bar yv-live", role="group", aria_label=label)
 
 
 def data_uri(image: bytes) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from yolov3_lib.boxes import validate
 from yolov3_lib.plots import COLORS, box_axes, show_boxes
-from yolov3_lib.widgets.base import Widget, build, element, number, text
+from yolov3_lib.widgets.base import Widget, build, case_buttons, element, number, reading
 from yolov3_lib.widgets.iou_scene import (
     BOTTOM,
     LEFT,
@@ -83,7 +83,7 @@ def iou_explorer(
     panel = element("div", _panel(scene, said), class_="yv-panel")
     return build(
         "iou",
-        _buttons(cases) + element("div", drawing + panel, class_="yv-columns"),
+        case_buttons(cases, "Notable cases") + element("div", drawing + panel, class_="yv-columns"),
         state,
         _picture(scene, said),
         alt=alt,
@@ -213,7 +213,7 @@ def _fields(scene: Scene, name: str, box: Box) -> str:
 
 
 def _wide_row(name: str, said: dict[str, str]) -> str:
-    return element("div", element("span", name) + _out(said, name), class_="yv-row yv-wide")
+    return element("div", element("span", name) + reading(said, name), class_="yv-row yv-wide")
 
 
 def _row(
@@ -231,17 +231,8 @@ def _row(
         scale = element(
             "i", class_="yv-scale", data_scale=key, style=f"--v:{clamped:.4f}", aria_hidden="true"
         )
-    content = element("span", label) + _out(said, f"{key}-terms") + _out(said, key, "yv-value") + scale
+    content = element("span", label) + reading(said, f"{key}-terms") + reading(said, key, "yv-value") + scale
     return element("div", content, class_=class_, data_off="" if off else None)
-
-
-def _out(said: dict[str, str], key: str, class_: str | None = None) -> str:
-    return element("span", text(said[key]), data_out=key, class_=class_)
-
-
-def _buttons(cases: dict[str, object]) -> str:
-    buttons = "".join(element("button", name, type="button", data_case=name) for name in cases)
-    return element("div", buttons, class_="yv-bar yv-live", role="group", aria_label="Notable cases")
 
 
 def _hint() -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from yolov3_lib.boxes import validate
 from yolov3_lib.plots import COLORS, box_axes, show_boxes
-from yolov3_lib.widgets.base import Widget, build, element, number, text
+from yolov3_lib.widgets.base import Widget, build, case_buttons, element, number, reading
 from yolov3_lib.widgets.loss_scene import ANCHORS, OWN, SIDE, STRIDES, TERMS, Box, Scene, readout
 from yolov3_lib.widgets.pictures import in_book_style, rendered
 
@@ -70,7 +70,7 @@ def loss_explorer(
     panel = element("div", _panel(scene, said), class_="yv-panel")
     return build(
         "loss",
-        _buttons(cases) + element("div", drawing + panel, class_="yv-columns"),
+        case_buttons(cases, "Notable cases") + element("div", drawing + panel, class_="yv-columns"),
         state,
         _picture(scene, said),
         alt=alt,
@@ -155,9 +155,9 @@ def _panel(scene: Scene, said: dict[str, str]) -> str:
     )
     costs, slopes = scene.costs
     rows = [
-        element("p", _out(said, "state"), class_="yv-state", data_state_name=scene.state),
+        element("p", reading(said, "state"), class_="yv-state", data_state_name=scene.state),
         *(
-            element("div", element("span", label) + _out(said, key), class_="yv-fact")
+            element("div", element("span", label) + reading(said, key), class_="yv-fact")
             for label, key in (
                 ("IoU", "overlap"), ("answering anchor", "best"), ("the prediction's", "used"),
                 ("weight 2 − wh", "weight"),
@@ -170,7 +170,7 @@ def _panel(scene: Scene, said: dict[str, str]) -> str:
         ),
         *(_row(name, said, cost, slope) for name, cost, slope in zip(TERMS, costs, slopes, strict=True)),
         element(
-            "div", element("span", "sum") + element("span") + _out(said, "total"), class_="yv-row yv-sum"
+            "div", element("span", "sum") + element("span") + reading(said, "total"), class_="yv-row yv-sum"
         ),
         element("p", class_="yv-unseen", role="status"),
     ]  # fmt: skip
@@ -181,10 +181,10 @@ def _row(name: str, said: dict[str, str], cost: float, slope: float) -> str:
     """A term: its letter, what is said and wanted, its value and its derivative, each with a bar."""
     parts = (
         element("span", _SYMBOLS[name]),
-        _out(said, f"{name}-terms"),
-        _out(said, f"{name}-cost", "yv-value"),
+        reading(said, f"{name}-terms"),
+        reading(said, f"{name}-cost", "yv-value"),
         element("i", class_="yv-meter", data_meter=f"{name}-cost", style=meter(cost), aria_hidden="true"),
-        _out(said, f"{name}-slope", "yv-value"),
+        reading(said, f"{name}-slope", "yv-value"),
         element("i", class_="yv-scale", data_meter=f"{name}-slope", style=meter(slope), aria_hidden="true"),
     )
     return element("div", "".join(parts), class_="yv-row", data_term=name)
@@ -193,15 +193,6 @@ def _row(name: str, said: dict[str, str], cost: float, slope: float) -> str:
 def meter(value: float) -> str:
     """A bar's length: full at 2, on either side."""
     return f"--v:{min(max(value / 2, -1.0), 1.0):.4f}"
-
-
-def _out(said: dict[str, str], key: str, class_: str | None = None) -> str:
-    return element("span", text(said[key]), data_out=key, class_=class_)
-
-
-def _buttons(cases: dict[str, object]) -> str:
-    buttons = "".join(element("button", name, type="button", data_case=name) for name in cases)
-    return element("div", buttons, class_="yv-bar yv-live", role="group", aria_label="Notable cases")
 
 
 def _hint() -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 from yolov3_lib.plots import COLORS
 from yolov3_lib.training.config import TrainConfig
 from yolov3_lib.training.optimizer import learning_rate
-from yolov3_lib.widgets.base import Widget, build, element, fixed, number, text
+from yolov3_lib.widgets.base import Widget, build, case_buttons, element, fixed, number, reading
 from yolov3_lib.widgets.pictures import in_book_style, rendered
 
 TOTAL = 1000
@@ -90,7 +90,7 @@ def schedule_explorer(start: str = "Darknet", *, alt: str | None = None) -> Widg
         "total": TOTAL, "every": _EVERY, "lowest": LOWEST,
         "frame": [_LEFT, _RIGHT, _TOP, _BOTTOM],
     }  # fmt: skip
-    body = _buttons() + element(
+    body = case_buttons(CASES, "Known schedules") + element(
         "div",
         element("div", _drawing(schedule, alt), class_="yv-scene")
         + element("div", _panel(schedule, said), class_="yv-panel"),
@@ -214,17 +214,9 @@ def _panel(schedule: Schedule, said: dict[str, str]) -> str:
         ("of the way in the last tenth", "last"), ("mean rate / highest", "mean"),
     )  # fmt: skip
     rows = "".join(
-        element(
-            "div", element("span", label) + element("span", text(said[key]), data_out=key), class_="yv-fact"
-        )
-        for label, key in facts
+        element("div", element("span", label) + reading(said, key), class_="yv-fact") for label, key in facts
     )
     return rows + element("div", controls, class_="yv-live") + element("p", class_="yv-unseen", role="status")
-
-
-def _buttons() -> str:
-    buttons = "".join(element("button", name, type="button", data_case=name) for name in CASES)
-    return element("div", buttons, class_="yv-bar yv-live", role="group", aria_label="Known schedules")
 
 
 # The still picture.

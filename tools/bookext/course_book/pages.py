@@ -1,6 +1,7 @@
-"""What goes around the text: MathJax from a wheel, images' alt text, the buttons at the top of a page."""
+"""What goes around the text: MathJax from a wheel, chapters' numbers, alt text, the buttons of a page."""
 
 import importlib.util
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,18 @@ def _hidden_by_html(image: nodes.image) -> bool:
     """Whether an image is the fallback of an interactive figure, whose HTML the book shows instead."""
     bundle = image.parent.parent or []
     return any(node.get("mime_type") == "text/html" for node in bundle if isinstance(node, nodes.container))
+
+
+class NumberChapter(SphinxTransform):
+    """A chapter's number before its title: that of its file, since chapters still to come leave gaps."""
+
+    default_priority = 200
+
+    def apply(self) -> None:
+        chapter = re.fullmatch(r"notebooks/(\d\d)_\w+", self.env.docname)
+        title = next(self.document.findall(nodes.title), None)
+        if chapter and title is not None:
+            title.insert(0, nodes.Text(f"{int(chapter[1])}. "))
 
 
 def refresh_static_files(app: Sphinx, env: BuildEnvironment, *_changes: set[str]) -> list[str]:
@@ -86,6 +99,7 @@ def setup(app: Sphinx) -> None:
     app.add_css_file("course.css")
     app.add_js_file("course.js", loading_method="defer")
     app.add_transform(AskForAltText)
+    app.add_transform(NumberChapter)
     app.add_node(nodes.math_block, override=True, html=(visit_displayed_math, None))
     app.connect("config-inited", drop_dead_buttons, priority=100)
     app.connect("html-page-context", add_kaggle_button, priority=600)
