@@ -6,8 +6,9 @@ weights, convolution by convolution, so that all candidates compute the same num
 
 import copy
 import importlib.util
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from harness import Row
@@ -91,12 +92,18 @@ def check_all_agree(answers: dict[str, tuple[Tensor, ...]], tolerance: float) ->
             assert error <= tolerance, f"{name} differs from ours by {error:.1e} of the largest value"
 
 
-def peer_with_weights_of(model: YOLOv3) -> nn.Module:
-    """The document's network, the same 75 convolutions in the same order, filled with our weights."""
+@cache
+def peer_module() -> ModuleType:
+    """The document's code, imported from where it lies."""
     spec = importlib.util.spec_from_file_location("document_yolov3", PEER)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    peer = module.YOLOv3(num_classes=model.num_classes).eval()
+    return module
+
+
+def peer_with_weights_of(model: YOLOv3) -> nn.Module:
+    """The document's network, the same 75 convolutions in the same order, filled with our weights."""
+    peer = peer_module().YOLOv3(num_classes=model.num_classes).eval()
     for kind in (nn.Conv2d, nn.BatchNorm2d):
         ours = [layer for layer in model.modules() if isinstance(layer, kind)]
         theirs = [layer for layer in peer.modules() if isinstance(layer, kind)]

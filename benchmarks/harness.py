@@ -42,6 +42,7 @@ class Row:
         unit: the unit of the printed numbers.
         scale: what seconds are multiplied by to get the unit; for milliseconds an image where the work is 8
             images, ``1000 / 8`` with ``unit="ms/image"``.
+        cost: what a run costs, told from its answer; by default the seconds that it took.
         per_second: the printed numbers are ``scale / seconds`` instead, and more is better.
         notes: printed below the table.
     """
@@ -54,6 +55,7 @@ class Row:
     check: Callable[[dict[str, object]], None]
     unit: str = "ms"
     scale: float = 1000.0
+    cost: Callable[[object], float] | None = None
     per_second: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -61,13 +63,13 @@ class Row:
         if self.ours not in self.candidates:
             raise ValueError(f"row {self.number}: ours={self.ours!r} is not among {sorted(self.candidates)}")
 
-    def in_unit(self, seconds: float) -> float:
-        return self.scale / seconds if self.per_second else self.scale * seconds
+    def in_unit(self, cost: float) -> float:
+        return self.scale / cost if self.per_second else self.scale * cost
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a candidate took, in the row's unit, and its best time in multiples of ours."""
+    """What a candidate took, in the row's unit, and its best in multiples of ours."""
 
     best: float
     median: float
@@ -83,20 +85,23 @@ def measure(row: Row) -> dict[str, Timing]:
     a single run isn't run again: its first run is what counts.
     """
     torch.set_num_threads(THREADS)
-    answers, first = {}, {}
+    answers, first, rounds = {}, {}, {}
     for name, candidate in row.candidates.items():
-        first[name], answers[name] = timed(candidate)
+        seconds, answers[name] = timed(candidate)
+        first[name] = row.cost(answers[name]) if row.cost else seconds
+        rounds[name] = rounds_for(seconds)
     row.check(answers)
     del answers
 
-    seconds = {name: [] for name in row.candidates}
-    rounds = {name: rounds_for(first[name]) for name in row.candidates}
+    costs = {name: [] for name in row.candidates}
     for turn in range(max(rounds.values())):
         for name, candidate in row.candidates.items():
             if turn < rounds[name]:
-                seconds[name].append(timed(candidate)[0])
+                seconds, answer = timed(candidate)
+                costs[name].append(row.cost(answer) if row.cost else seconds)
+                del answer
 
-    runs = {name: taken or [first[name]] for name, taken in seconds.items()}
+    runs = {name: taken or [first[name]] for name, taken in costs.items()}
     best = {name: min(taken) for name, taken in runs.items()}
     return {
         name: Timing(
@@ -126,7 +131,7 @@ def table(row: Row, timings: dict[str, Timing]) -> str:
     """The row as text, ours first."""
     lines = [f"Row {row.number}: {row.title}", f"bar: {row.bar}"]
     width = max(len(name) for name in timings) + 2
-    lines.append(f"{row.unit:>{width}} {'best':>10} {'median':>10} {'worst':>10} {'runs':>5}  time / ours")
+    lines.append(f"{row.unit:>{width}} {'best':>10} {'median':>10} {'worst':>10} {'runs':>5}  over ours")
     for name in sorted(timings, key=lambda name: (name != row.ours, timings[name].times_ours)):
         t = timings[name]
         numbers = " ".join(f"{value:>10.4g}" for value in (t.best, t.median, t.worst))

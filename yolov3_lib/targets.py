@@ -120,11 +120,8 @@ def assign(
     column, row = cells.long().unbind(dim=2)
     offsets = centers * grid - cells
 
-    same = _same_place(torch.stack((image.expand_as(anchor), anchor, row, column)), here)
-    # Above the diagonal stand the later objects on the same place.
-    responsible = here & ~same.triu(1).any(dim=2)
     one_hot = (classes[:, None] == torch.arange(num_classes, device=classes.device)).to(torch.float32)
-    united = (same.to(torch.float32) @ one_hot).clamp(max=1)
+    responsible, united = _meet(image, anchor, row, column, here, one_hot)
 
     corners = torch.cat((centers * net - sizes / 2, centers * net + sizes / 2), dim=1)
     relative_area = truths[:, W] * truths[:, H]
@@ -164,10 +161,25 @@ def _best_shapes(sizes: Tensor, anchors: Tensor) -> Tensor:
     return mine.view(-1, scales, per_scale).flip(1).transpose(0, 1)
 
 
-def _same_place(places: Tensor, here: Tensor) -> Tensor:
-    """Pairs of objects that meet: (4, S, M) image, anchor, row, column and (S, M) bool → (S, M, M) bool."""
+def _meet(
+    image: Tensor, anchor: Tensor, row: Tensor, column: Tensor, here: Tensor, one_hot: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where objects meet on one cell and anchor: (S, M) bool, the last of them; (S, M, C), all their classes.
+
+    ``anchor``, ``row``, ``column`` and ``here`` are (S, M), ``image`` (M,), ``one_hot`` (M, C).
+    """
     # Each of the four fits in 15 bits, so that one number says where an object is.
-    image, anchor, row, column = places
-    key = ((image << 15 | anchor) << 15 | row) << 15 | column
-    key = torch.where(here, key, -1)
-    return (key[:, :, None] == key[:, None, :]) & here[:, :, None]
+    place = ((image << 15 | anchor) << 15 | row) << 15 | column
+    # Sorted, those that meet are neighbors. Stable, so that they stay in the order of the image's objects.
+    place, order = torch.where(here, place, -1).sort(dim=1, stable=True)
+    step = place[:, 1:] != place[:, :-1]
+    edge = torch.ones_like(here[:, :1])
+    last = torch.cat((step, edge), dim=1)
+    group = torch.cat((edge, step), dim=1).cumsum(dim=1) - 1
+
+    back = order.argsort(dim=1)
+    responsible = last.gather(1, back) & here
+    group = group.gather(1, back)[:, :, None].expand(-1, -1, one_hot.shape[1])
+    one_hot = one_hot * here[:, :, None]
+    united = torch.zeros_like(one_hot).scatter_add_(1, group, one_hot)
+    return responsible, united.gather(1, group).clamp_(max=1)
