@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 PAGE := _build/html/index.html
 
-# Two test processes on two cores: torch's threads shall sleep while they wait for each other, not spin.
+# Where threads wait for each other, they shall sleep, not spin: others need the core.
 export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: help install book test lint test-book test-notebooks test-code lab notebooks exercises bench clean
@@ -52,6 +52,9 @@ test-book: $(INSTALLED)
 
 # The training chapter is cut short: what it prints after training isn't compared.
 test-notebooks test-code: export YOLOV3_LIB_SHORT := 1
+# Two processes on two cores: one thread each, for torch and for numpy's linear algebra.
+test-notebooks test-code: export OMP_NUM_THREADS := 1
+test-notebooks test-code: export OPENBLAS_NUM_THREADS := 1
 
 test-notebooks: $(INSTALLED)
 	$(BIN)/python tools/notebooks.py exercises --check
