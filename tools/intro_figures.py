@@ -17,7 +17,7 @@ from yolov3_lib.paths import find_data
 
 TARGET = Path(__file__).parent.parent / "book" / "_static" / "intro"
 INK = {"light": "#1A1A1A", "dark": "#E6E6E6"}
-SIDE = 41  # pixels of a receptive field
+SIDE = 61  # pixels of the picture that the cells look at
 WAVE = 14.0  # pixels from one bright stripe of it to the next
 
 
@@ -37,25 +37,33 @@ def main() -> None:
 
 
 def field(orientation: float, shift: float = 0.0) -> np.ndarray:
-    """A simple cell's receptive field, (SIDE, SIDE): a stripe that excites, two beside it that inhibit.
+    """A simple cell's receptive field in the picture: a stripe that excites, two beside it that inhibit.
 
     Args:
         orientation: of the stripe, in degrees from upright.
-        shift: of the stripe, in pixels across.
+        shift: of the field, in pixels across.
+
+    Returns:
+        (SIDE, SIDE), whose sum is 0: even light doesn't excite it.
     """
-    y, x = np.mgrid[:SIDE, :SIDE] - SIDE // 2
-    turned = np.deg2rad(orientation)
-    across = x * np.cos(turned) + y * np.sin(turned) - shift
-    wave = np.exp(-(x**2 + y**2) / (2 * 8.0**2)) * np.cos(2 * np.pi * across / WAVE)
-    # Uniform light must not excite it.
-    return wave - wave.mean()
+    across, along = turned(orientation)
+    across = across - shift
+    window = np.exp(-(across**2 + along**2) / (2 * 6.0**2))
+    wave = window * np.cos(2 * np.pi * across / WAVE)
+    return wave - window * wave.sum() / window.sum()
 
 
 def bar(orientation: float, shift: float = 0.0) -> np.ndarray:
-    """A bright bar, five pixels wide, through the field: (SIDE, SIDE), 0 or 1."""
+    """A bright bar, five pixels wide, across the picture: (SIDE, SIDE), from 0 to 1 at its soft edges."""
+    across, _ = turned(orientation)
+    return (3 - np.abs(across - shift)).clip(0, 1)
+
+
+def turned(orientation: float) -> tuple[np.ndarray, np.ndarray]:
+    """Each pixel's distance from the middle, across a direction and along it."""
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE // 2
-    turned = np.deg2rad(orientation)
-    return (np.abs(x * np.cos(turned) + y * np.sin(turned) - shift) <= 2.5).astype(float)
+    angle = np.deg2rad(orientation)
+    return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
 
 def simple(image: np.ndarray, shift: float = 0.0) -> float:
@@ -65,15 +73,15 @@ def simple(image: np.ndarray, shift: float = 0.0) -> float:
 
 def complex_(image: np.ndarray) -> float:
     """The strongest of several simple cells, alike but for their place."""
-    return max(simple(image, shift) for shift in np.arange(-9, 10))
+    return max(simple(image, shift) for shift in np.arange(-9, 9.5, 0.5))
 
 
 def cells() -> plt.Figure:
     figure, (picture, place, turn) = plt.subplots(1, 3, figsize=(9.6, 2.9), layout="constrained")
-    picture.imshow(field(0), cmap="gray")
+    picture.imshow(field(0)[10:-10, 10:-10], cmap="gray", vmin=-1, vmax=1)
     picture.set(xticks=[], yticks=[], xlabel="a simple cell's field")
     highest = simple(bar(0))
-    shifts, angles = np.arange(-15, 15.5, 0.5), np.arange(-90, 91, 3)
+    shifts, angles = np.arange(-20, 20.25, 0.25), np.arange(-90, 91, 3)
     by_place = [(simple(bar(0, s)), complex_(bar(0, s))) for s in shifts]
     by_turn = [(simple(bar(a)), complex_(bar(a))) for a in angles]
     for ax, values, responses in ((place, shifts, by_place), (turn, angles, by_turn)):
@@ -85,9 +93,9 @@ def cells() -> plt.Figure:
 
 
 def lines(ax: Axes, values: np.ndarray, responses: np.ndarray) -> None:
-    styles = (("simple", plots.COLORS["prediction"], "dashed"), ("complex", plots.COLORS["overlap"], "solid"))
-    for (name, color, style), response in zip(styles, responses, strict=True):
-        ax.plot(values, response, color=color, linestyle=style, linewidth=2, label=name)
+    one, many = responses
+    ax.plot(values, many, color=plots.COLORS["overlap"], linewidth=2, label="complex")
+    ax.plot(values, one, color=plots.COLORS["prediction"], linestyle="dashed", linewidth=2, label="simple")
     ax.set(ylim=(0, 1.1))
 
 
