@@ -71,9 +71,9 @@ STEP = {
     "all shapes for every anchor": Mutant(
         "close in shape, farther in pixels", {"shapes[chosen == index]": "shapes"}
     ),
-    "0/0 where none chose": Mutant("two anchors", {" if len(own) else anchor": ""}),
+    "0/0 where none chose": Mutant("an anchor that no shape chooses", {" if len(own) else anchor": ""}),
     "drops an anchor that none chose": Mutant(
-        "two anchors",
+        "an anchor that no shape chooses",
         {
             "rows.append(own.sum(dim=0) / len(own) if len(own) else anchor)": (
                 "rows += [own.sum(0) / len(own)] if len(own) else []"
@@ -143,6 +143,9 @@ CLIP = {
         "boxes cut by an edge", {"torch.cat((corner, far), dim=1)[kept]": "boxes[kept]"}
     ),
     "cuts without dropping": Mutant("boxes cut by an edge", {"(share >= visibility)": "(share >= 0)"}),
+    "keeps a box without area": Mutant(
+        "outside, and a least part of 0", {"(share > 0) & (share >= visibility)": "share >= visibility"}
+    ),
     "more than the least part": Mutant("exactly the least part", {">= visibility": "> visibility"}),
     "width alone": Mutant(
         "boxes anywhere",
@@ -186,6 +189,9 @@ FIND = {
     "parts for pixels": Mutant(
         "a box beyond the image", {"- 0.5) * width": "- 0.5)", "- 0.5) * height": "- 0.5)"}
     ),
+    "one percent for one pixel": Mutant(
+        "a box beyond the image", {"- 0.5) * width": "- 0.5) * 100", "- 0.5) * height": "- 0.5) * 100"}
+    ),
     "no slack": Mutant("a box beyond by a rounding", {"reach > 1": "reach > 0"}),
     "a full image is outside": Mutant("nothing wrong", {"reach > 1": "reach >= 0"}),
     "empty images pass": Mutant("an image without objects", {"image not in labels[:, 0]": "False"}),
@@ -194,6 +200,18 @@ FIND = {
     ),
     "the second of the two only": Mutant(
         "one photograph in two splits", {"len(others) > 1": "len(others) > 1 and content in contents[:image]"}
+    ),
+    "neighbors only": Mutant(
+        "one photograph in two splits",
+        {
+            "others = {split for other, split in zip(contents, splits)": (
+                "near = slice(max(image - 1, 0), image + 2)\n"
+                "        others = {split for other, split in zip(contents[near], splits[near])"
+            )
+        },
+    ),
+    "between train and test only": Mutant(
+        "one photograph in two splits", {"len(others) > 1": 'others == {"train", "test"}'}
     ),
     "leaks pass": Mutant("one photograph in two splits", {"len(others) > 1": "False"}),
     "images alone": Mutant(

@@ -195,6 +195,7 @@ def draw(report: Report) -> "Figure":
     """
     from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     from yolov3_lib.plots import COLORS
 
@@ -207,7 +208,7 @@ def draw(report: Report) -> "Figure":
     # Photographers aim. So the middle is one cell, hence an odd number of them, and colors go by the square
     # root, or it would outshine everything else.
     image = centers.imshow(counts, extent=(0, 1, 1, 0), cmap="cividis", norm=PowerNorm(0.5))
-    figure.colorbar(image, ax=centers, label="objects")
+    figure.colorbar(image, ax=centers, label="objects", ticks=MaxNLocator(nbins=6, integer=True))
     centers.set(title="Where the centers lie", xlabel="x (relative)", ylabel="y (relative)")
     return figure
 

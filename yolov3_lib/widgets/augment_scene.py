@@ -60,7 +60,7 @@ RANGES: dict[str, tuple[str, float, float, float]] = {
 CASES: dict[str, Settings] = {
     "Letterbox": Settings(),
     "Narrow": Settings(aspect=0.62, x=0.2),
-    "Wide, left behind": Settings(aspect=1.4, y=0.9, exposure=0.7),
+    "Wide and dark": Settings(aspect=1.4, y=0.9, exposure=0.7),
     "Mirrored": Settings(flip=True, hue=0.06, saturation=1.4),
     "Cropped": Settings(size=1.7, x=0.94, y=0.8),
     "Small": Settings(size=0.5, x=0.9, y=0.1),
