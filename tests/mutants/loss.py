@@ -108,6 +108,16 @@ MENDED = {
     "no logarithm": Mutant("the first call", {"torch.log(goal[:, 2:4] / anchor)": "goal[:, 2:4] / anchor"}),
     "the sum": Mutant("the first call", {" / max(1, t.numel())": ""}),
     "a mean over objects": Mutant("the first call", {"t.numel()": "len(t)"}),
+    "a number without gradient": Mutant(
+        "the gradient",
+        {
+            "return ((says - wants) ** 2).sum()": "return float(((says - wants) ** 2).sum())",
+        },
+    ),
+    "a detached copy": Mutant("the gradient", {"t[:, 0:2].sigmoid()": "t[:, 0:2].detach().sigmoid()"}),
+    "every NaN is made a number": Mutant(
+        "a NaN among the logits", {".sum() / max(1, t.numel())": ".mean().nan_to_num()"}
+    ),
     "scratches in the goals": Mutant(
         "the inputs stay as they are", {"return": "anchor[0] = anchor[0] + 0.0001 * anchor[0]\n    return"}
     ),
@@ -155,6 +165,27 @@ SCALE = {
             "    for place, (goal"
         },
     ),
+    "padding asks for the first anchor": Mutant(
+        "padding among the objects",
+        """
+        def my_loss(head, truth, anchors, mask, net_size):
+            tiny = torch.where(truth[:, 2:4] > 0, truth[:, 2:4], 1e-6)
+            truth = torch.cat([truth[:, :2], tiny, truth[:, 4:]], dim=1)
+            return solution(head, truth, anchors, mask, net_size)
+        """,
+    ),
+    "padding has a logarithm": Mutant(
+        "padding among the objects",
+        """
+        def my_loss(head, truth, anchors, mask, net_size):
+            total = solution(head, truth, anchors, mask, net_size)
+            for w, h in truth[:, 2:4] * net_size:
+                best = shape_iou(torch.stack([w, h])[None], anchors).argmax().item()
+                if best in mask:
+                    total = total + 0 * (w / anchors[best, 0]).log()
+            return total
+        """,
+    ),
     "stops at padding": Mutant(
         "padding among the objects",
         {"cells, bce =": "truth = truth[: int((truth[:, 2] > 0).long().cumprod(0).sum())]\n    cells, bce ="},
@@ -178,6 +209,16 @@ SCALE = {
         },
     ),
     "the center is detached": Mutant("the gradient", {"bce(t[:2], goal": "bce(t[:2].detach(), goal"}),
+    "writes into the logits behind autograd's back": Mutant(
+        "the gradient",
+        """
+        def my_loss(head, truth, anchors, mask, net_size):
+            total = solution(head, truth, anchors, mask, net_size)
+            with torch.no_grad():
+                head[..., 4] = head[..., 4].sigmoid()
+            return total
+        """,
+    ),
     "writes into the truth": Mutant(
         "the inputs stay as they are",
         {"counts = (target > 0) | ~near": "counts = (target > 0) | ~near\n    truth[:, :4] *= net_size"},

@@ -1,5 +1,6 @@
 """Chapter 11, the loss: what a right answer to its exercises does."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -92,8 +93,9 @@ _TARGETS = Exercise(
             "an object in the shape of an anchor",
             _objects(factors=(1.0,)),
             _places_and_goals,
-            "its shape IoU with that anchor is 1, so that anchor answers, and both logarithms are 0. "
-            "Which unit has the box, and which the anchor?",
+            "its shape IoU with that anchor is 1, so that anchor answers, and both logarithms are 0. Which "
+            "unit has the box, and which the anchor? Column and x̂ come from x, row and ŷ from y, in cells of "
+            "that anchor's grid.",
         ),
         Property(
             "one object",
@@ -267,6 +269,7 @@ def counted(student: Callable) -> Verdict:
 # Exercise 11.4: a loss that leaves its arguments alone
 
 _MENDED = ("t", "goal", "anchor")
+_TERMS = ("t_x", "t_y", "t_w", "t_h", "t_o")
 
 
 def _right_mean(t: Tensor, goal: Tensor, anchor: Tensor) -> float:
@@ -294,6 +297,49 @@ def _called_twice(student: Student, case: Case) -> str | None:
     again = demands.as_number(student(*student.received))
     problem = demands.differ(first, again, 1e-3)
     return f"called again with what the first call left: {problem}" if problem else None
+
+
+def _mended_gradient(student: Student, case: Case) -> str | None:
+    t, goal, anchor = case
+    says = t.sigmoid()
+    factor = torch.cat((says[:, :2] * (1 - says[:, :2]), torch.ones_like(t[:, 2:])), dim=1)
+    miss = torch.cat((says[:, :2] - goal[:, :2], t[:, 2:] - (goal[:, 2:] / anchor).log()), dim=1)
+    slopes = _slopes(student, t, goal, anchor)
+    for i, j in (~((slopes - 2 * miss * factor / t.numel()).abs() <= 1e-3)).nonzero().tolist():
+        expected = (2 * miss * factor / t.numel())[i, j].item()
+        return f"gradient at object {i}, {_TERMS[j]}: {demands.differ(expected, slopes[i, j].item(), 1e-3)}"
+    return None
+
+
+def _slopes(student: Student, watched: Tensor, *others: object) -> Tensor:
+    """The gradient of what the student's function gives, with respect to its first argument."""
+    leaf = watched.clone().requires_grad_()
+    value = student(leaf, *others)
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        raise Fault(
+            f"no gradient flows through it: yours gave {show(value)}",
+            "float(…), .item() and .detach() cut the gradient off. The result must be a tensor.",
+        )
+    try:
+        (slopes,) = torch.autograd.grad(value, leaf)
+    except RuntimeError as error:
+        raise Fault(
+            f"autograd can't go back through it: {str(error).split(';')[0]}",
+            "does a line overwrite values that were used before, or lose the way back to the logits?",
+        ) from error
+    return slopes
+
+
+@st.composite
+def _spoiled(draw: st.DrawFn) -> Case:
+    t, goal, anchor = draw(_logits_and_goals())
+    t[0, draw(st.integers(0, 3))] = float("nan")
+    return t, goal, anchor
+
+
+def _nan_shows(student: Student, case: Case) -> str | None:
+    got = demands.as_number(student(*case))
+    return None if got != got else f"expected NaN, yours gave {show(got)}"
 
 
 _MENDED_LOSS = Exercise(
@@ -325,6 +371,18 @@ _MENDED_LOSS = Exercise(
             demands.number(_right_mean),
             "how many numbers does the mean divide by? With nothing to answer for, the loss is 0.",
         ),
+        Property(
+            "the gradient",
+            _logits_and_goals(),
+            _mended_gradient,
+            "the value is right. Does a gradient reach all four logits of each row?",
+        ),
+        Property(
+            "a NaN among the logits",
+            _spoiled(),
+            _nan_shows,
+            "turning every NaN into a number hides broken logits too. Only without objects is the loss 0.",
+        ),
     ),
 )
 
@@ -334,7 +392,8 @@ def mended_loss(student: Callable) -> Verdict:
 
     Args:
         student: a function of ``(N, 4)`` logits, ``(N, 4)`` goals (x̂ and ŷ in cells, width and height in
-            pixels) and a ``(2,)`` anchor in pixels, that gives the mean squared difference, 0 for N = 0.
+            pixels) and a ``(2,)`` anchor in pixels, that gives the mean squared difference as a tensor of
+            shape ``()``, 0 for N = 0.
     """
     return _MENDED_LOSS.check(student)
 
@@ -345,6 +404,7 @@ _WHOLE = ("head", "truth", "anchors", "mask", "net_size")
 # Two scales of a toy detector with 32 pixels a side: 2 × 2 cells and 4 × 4, two anchors each, small first.
 _TOY = tensor([[4.0, 6], [8, 6], [10, 16], [22, 14]])
 _TOY_NET, _TOY_CELLS, _TOY_CLASSES = 32, 2, 2
+_TOY_FINE_NET = 16  # with this input the fine scale has 2 × 2 cells, and the coarse one a single cell
 
 
 def _scale_loss(head: Tensor, truth: Tensor, anchors: Tensor, mask: list[int], net_size: int) -> Tensor:
@@ -368,7 +428,7 @@ def _scale_loss(head: Tensor, truth: Tensor, anchors: Tensor, mask: list[int], n
 
 def _elsewhere(heads: list[Tensor], rows: Tensor, pairs: Tensor, strides: list[int], scale: int) -> Tensor:
     """What objects of the other scale cost there."""
-    sizes = rows[:, 3:5] * _TOY_NET
+    sizes = rows[:, 3:5] * (heads[scale].shape[2] * strides[scale])
     mine = best_anchor(sizes, pairs.view(-1, 2)) // 2 == scale
     return yolo_loss(heads, rows * (~mine)[:, None], pairs, strides, LossConfig()).total
 
@@ -381,11 +441,13 @@ def _images(
     together: bool = False,
     boxes: str = "small",
     padded: bool = False,
+    fine: bool = False,
 ) -> Case:
-    """A head of the coarse scale with logits in halves, and objects near the shape of an anchor.
+    """A head of the coarse or the fine scale, logits in halves, and objects near the shape of an anchor.
 
     The predicted boxes are too "small" to be ignored, or those of the first "object", or of "any" size.
     """
+    net, mask = (_TOY_FINE_NET, [0, 1]) if fine else (_TOY_NET, [2, 3])
     generator = torch.Generator().manual_seed(draw(st.integers(0, 30)))
     shape = 2, _TOY_CELLS, _TOY_CELLS, 5 + _TOY_CLASSES
     head = torch.randint(-3, 4, shape, generator=generator) / 2
@@ -399,7 +461,7 @@ def _images(
         else:
             label = (label + 1) % _TOY_CLASSES
         center = [(cell + draw(st.integers(1, 7)) / 8) / _TOY_CELLS for cell in spot[:2]]
-        size = [side * draw(st.sampled_from((0.9, 1.0, 1.1))) / _TOY_NET for side in spot[2:]]
+        size = [side * draw(st.sampled_from((0.9, 1.0, 1.1))) / net for side in spot[2:]]
         rows.append([*center, *size, float(label)])
     if boxes == "small":
         head[..., 2:4] -= 2.5
@@ -407,11 +469,11 @@ def _images(
         # Where the first object lies in its cell, and as large: the other anchor there hits it too.
         x, y, w, h = (_TOY_CELLS * rows[0][0] % 1, _TOY_CELLS * rows[0][1] % 1, *rows[0][2:4])
         head[..., :2], head[..., 4] = tensor([x, y]).logit(), 1
-        head[..., 2:4] = (tensor([w, h]) * _TOY_NET / _TOY[2:]).log()[:, None, None]
+        head[..., 2:4] = (tensor([w, h]) * net / _TOY[mask]).log()[:, None, None]
     if padded:
         rows.insert(0, [0.0] * 5)
         rows.append([0.0] * 5)
-    return head, tensor(rows).float().reshape(-1, 5), _TOY.clone(), [2, 3], _TOY_NET
+    return head, tensor(rows).float().reshape(-1, 5), _TOY.clone(), mask, net
 
 
 def _right_value(student: Student, case: Case) -> str | None:
@@ -420,17 +482,11 @@ def _right_value(student: Student, case: Case) -> str | None:
 
 
 def _right_gradient(student: Student, case: Case) -> str | None:
-    expected, got = (case[0].clone().requires_grad_() for _ in "eg")
+    expected = case[0].clone().requires_grad_()
     (wanted,) = torch.autograd.grad(_scale_loss(expected, *case[1:]), expected)
-    value = student(got, *case[1:])
-    if not isinstance(value, Tensor) or not value.requires_grad:
-        raise Fault(
-            f"no gradient flows through it: yours gave {show(value)}",
-            "float(…), .item() and .detach() cut the gradient off. The result must be a tensor.",
-        )
-    (slopes,) = torch.autograd.grad(value, got)
+    slopes = _slopes(student, *case)
     for place in (~((slopes - wanted).abs() <= 1e-3)).nonzero().tolist():
-        name = ("t_x", "t_y", "t_w", "t_h", "t_o")[place[3]] if place[3] < 5 else f"t of class {place[3] - 5}"
+        name = _TERMS[place[3]] if place[3] < 5 else f"t of class {place[3] - 5}"
         problem = demands.differ(wanted[tuple(place)].item(), slopes[tuple(place)].item(), 1e-3)
         return f"gradient at anchor {place[0]}, row {place[1]}, column {place[2]}, {name}: {problem}"
     return None
@@ -470,7 +526,8 @@ _SCALE_LOSS = Exercise(
         ),
         Property(
             "padding among the objects",
-            _images((1, 2), padded=True),
+            # On the fine scale: of the anchors, a size of 0 would choose the first, which that scale owns.
+            _images((1, 2), shapes=(0, 1), padded=True, fine=True),
             _right_value,
             "a row with w = 0 is no object. (And the rows after it may be some.)",
         ),
@@ -558,7 +615,14 @@ ANSWERS = {
             ),
         ),
         Question(
-            "column", _hand(1), "how many cells a side has the grid that answers, and which one holds x?"
+            "column",
+            _hand(1),
+            "how many cells a side has the grid that answers, and which one holds x?",
+            (
+                Slip(lambda: 250 // 16, "in cells of 16 pixels it is. Does that grid's anchor answer?"),
+                Slip(lambda: 8, "columns are counted from 0."),
+                Slip(lambda: 3, "the column comes from x, the row from y."),
+            ),
         ),
         Question(
             "row",
@@ -576,9 +640,11 @@ ANSWERS = {
             _hand(5),
             "the natural logarithm of width over anchor, both in pixels.",
             (
-                Slip(lambda: 96 / 156, "that is the ratio; its logarithm is wanted."),
-                Slip(lambda: torch.tensor(96 / 156).log10().item(), "the natural logarithm, not that to 10."),
-                Slip(lambda: -torch.tensor(96 / 156).log().item(), "the object is smaller than its anchor."),
+                Slip(lambda: 96 / 116, "that is the ratio; its logarithm is wanted."),
+                Slip(lambda: math.log10(96 / 116), "the natural logarithm, not that to 10."),
+                Slip(lambda: math.log(116 / 96), "the object is narrower than its anchor."),
+                Slip(lambda: math.log(96 / 156), "that is against 156 × 198. Is its shape IoU the largest?"),
+                Slip(lambda: math.log(96 / 59), "that is against 59 × 119. Is its shape IoU the largest?"),
             ),
             tolerance=0.01,
         ),
@@ -609,18 +675,21 @@ def _spoils(function: Callable, t: Tensor, goal: Tensor, anchor: Tensor) -> str 
         dimensions = 1 if name == "anchor" else 2
         if not isinstance(value, Tensor) or value.ndim != dimensions or value.shape[-1] != width:
             wanted = "(2,)" if width == 2 else "(N, 4)"
-            raise Fault(f"{name} should have the shape {wanted}, yours is {kind(value)}")
+            raise Fault(f"{name} should be a tensor of shape {wanted}, yours is {kind(value)}")
     if len(t) != len(goal) or len(t) == 0:
         raise Fault("t and goal should have one row for each object, and at least one")
     if not ((goal[:, 2:] > 0).all() and (anchor > 0).all()):
-        raise Fault("widths, heights and anchors are lengths: more than 0")
-    t, goal, anchor = (value.clone().float() for value in (t, goal, anchor))
+        raise Fault(
+            "widths, heights and anchors are lengths: more than 0",
+            "if you have called the loss with these tensors, it has written into them: build them anew.",
+        )
+    t, goal, anchor = (value.detach().clone().float() for value in (t, goal, anchor))
     values = [float(function(t, goal, anchor)) for _ in range(2)]
     if values[0] != values[0]:
         return "the first call gives NaN already"
     if values[1] != values[1]:
         return None
-    return f"the second call gives {show(values[1])}, which is a number"
+    return f"the second call gives {show(values[1])}, not NaN"
 
 
 EXAMPLES = {
