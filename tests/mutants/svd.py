@@ -83,6 +83,9 @@ SMALLEST = {
     "the largest that is left out": Mutant(
         "two values", {"left_out / left_out[0]": "singular_values / singular_values[0]"}
     ),
+    "less than the tolerance": Mutant(
+        "an error as large as the tolerance", {"errors > tolerance": "errors >= tolerance"}
+    ),
     "one too few": Mutant("one value", {"return int(": "return -1 + int("}),
     "one too many": Mutant("one value", {"return int(": "return 1 + int("}),
     "what is kept": Mutant(

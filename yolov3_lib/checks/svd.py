@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -69,6 +70,15 @@ def _falling_values(draw: st.DrawFn, count: tuple[int, int], equal: bool = False
     errors = twin.errors(values)[1]
     assume(((errors / errors[0] - tolerance).abs() > 1e-3).all())
     return values, tolerance
+
+
+def _met_exactly() -> SearchStrategy[Case]:
+    """Equal values, the last quarter of which is half of the whole: numbers that no rounding touches."""
+    return st.builds(
+        lambda count, value: (torch.full((count,), value).double(), 0.5),
+        st.sampled_from((4, 16)),
+        st.sampled_from((1.0, 2.0, 4.0)),
+    )
 
 
 @st.composite
@@ -224,6 +234,12 @@ _SMALLEST_RANK = Exercise(
             tries=80,
         ),
         Property(
+            "an error as large as the tolerance",
+            _met_exactly(),
+            _whole,
+            "at most the tolerance: an error that is just as large is good enough.",
+        ),
+        Property(
             "another unit",
             _falling_values((2, 5)).map(lambda case: (case[0] * 1000, case[1])),
             _whole,
@@ -361,19 +377,32 @@ def _chessboard() -> Tensor:
     return (torch.arange(8)[:, None] + torch.arange(8)).remainder(2).double()
 
 
+_EIGENVALUE_OF_A = "that is an eigenvalue of A itself. The σ come from another matrix."
+_DECIMALS = "you are on the way: give two decimals."
+
 ANSWERS = {
     "15.1": (
         Question(
             "the larger singular value",
             _value(0),
             "first the matrix transposed times itself, then the eigenvalues, from trace and determinant.",
-            (Slip(lambda: _value(0)() ** 2, "that is the eigenvalue. What is missing on the way to σ?"),),
+            (
+                Slip(lambda: _value(0)() ** 2, "that is the eigenvalue. What is missing on the way to σ?"),
+                Slip(lambda: 5.0, _EIGENVALUE_OF_A),
+                Slip(_value(1), "that is the smaller one."),
+                Slip(lambda: round(_value(0)(), 1), _DECIMALS),
+            ),
         ),
         Question(
             "the smaller singular value",
             _value(1),
             "the product of the two eigenvalues is the determinant.",
-            (Slip(lambda: _value(1)() ** 2, "that is the eigenvalue. What is missing on the way to σ?"),),
+            (
+                Slip(lambda: _value(1)() ** 2, "that is the eigenvalue. What is missing on the way to σ?"),
+                Slip(lambda: 3.0, _EIGENVALUE_OF_A),
+                Slip(_value(0), "that is the larger one."),
+                Slip(lambda: round(_value(1)(), 1), _DECIMALS),
+            ),
         ),
         Question(
             "the entry at the bottom right of the best rank-1 approximation",
@@ -392,6 +421,7 @@ ANSWERS = {
             lambda: float(twin.largest_paying_rank(480, 640)),
             "count the numbers of one piece: a column, a row, and one more.",
             (
+                Slip(lambda: 480 * 640 / (480 + 640 + 1), "pieces come whole: round down."),
                 Slip(lambda: 275.0, "at that k the pieces take more numbers than the pixels."),
                 Slip(lambda: 240.0, "half the height is the rule for squares. This picture isn't one."),
             ),
@@ -420,12 +450,16 @@ PREDICTIONS = {
 }
 
 
-def _goes_wrong(function: Callable, values: Tensor, tolerance: float) -> str | None:
+def _goes_wrong(function: Callable, values: Tensor | np.ndarray, tolerance: float) -> str | None:
+    if isinstance(values, np.ndarray):
+        values = torch.from_numpy(values)
     if not isinstance(values, Tensor) or values.ndim != 1 or len(values) == 0:
         raise ValueError("the singular values should be a list of numbers")
+    if not values.isfinite().all():
+        raise ValueError("singular values are finite numbers")
     if (values < 0).any() or (values.diff() > 0).any() or values[0] <= 0:
         raise ValueError("singular values are never negative, come largest first, and not all are 0")
-    if not 0 < tolerance < 1:
+    if not 0 < demands.as_number(tolerance, "a number for the tolerance") < 1:
         raise ValueError("the tolerance should lie between 0 and 1")
     if demands.as_number(function(values.double(), tolerance)) != _smallest(values.double(), tolerance):
         return None
