@@ -12,7 +12,7 @@ from torch import tensor
 from yolov3_lib.checks.demands import as_number
 from yolov3_lib.checks.engine import Failure, Verdict, report
 from yolov3_lib.checks.student import Fault, is_blank
-from yolov3_lib.checks.values import kind, show
+from yolov3_lib.checks.values import kind, number, show
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class Question:
             return None
         if isinstance(given, float) and 0 < expected < 1 and self._same(given / 100, expected):
             return Failure(
-                self.name, f"{show(value)} isn't it", "give it as a fraction of 1, not in percent."
+                self.name, f"{_as_given(value)} isn't it", "give it as a fraction of 1, not in percent."
             )
         hint = next((slip.hint for slip in self.slips if self._same(given, slip.value())), self.hint)
-        return Failure(self.name, f"{show(value)} isn't it", hint)
+        return Failure(self.name, f"{_as_given(value)} isn't it", hint)
 
     def _same(self, given: object, expected: object) -> bool:
         if isinstance(expected, str):
@@ -81,6 +81,11 @@ class Hunt:
     claim: str
     judge: Callable[..., str | None]
     hint: str
+
+
+def _as_given(value: object) -> str:
+    """A number with more digits than elsewhere: rounded, a wrong answer could look like the right one."""
+    return number(value, 10) if isinstance(value, int | float) else show(value)
 
 
 def judge_answers(exercise: str, questions: tuple[Question, ...], values: tuple[object, ...]) -> Verdict:
