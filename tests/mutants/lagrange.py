@@ -112,6 +112,13 @@ CONDITIONS = {
             "(multipliers * values).abs() <= 1e-6": "values <= 1e-6",
         },
     ),
+    "no rounding in the gradient": Mutant(
+        "rounded numbers", {"@ normals).abs() <= 1e-6": "@ normals).abs() == 0"}
+    ),
+    "no rounding in the values": Mutant("rounded numbers", {"values <= 1e-6": "values <= 0"}),
+    "no rounding in the slackness": Mutant(
+        "rounded numbers", {"(multipliers * values).abs() <= 1e-6": "(multipliers * values) == 0"}
+    ),
     "stops without constraints": Mutant(
         "no constraints", {"feasible = (values <= 1e-6).all()": "feasible = values.max() <= 1e-6"}
     ),

@@ -276,6 +276,14 @@ def _conditions(draw: Callable, broken: str = "", count: int = 2) -> Case:
     return gradient, normals, values, multipliers
 
 
+@st.composite
+def _rounded(draw: Callable) -> Case:
+    """All conditions hold, but as computed numbers do: up to a billionth."""
+    gradient, normals, values, multipliers = draw(_conditions())
+    slip = draw(st.sampled_from((1e-9, -1e-9)))
+    return gradient + slip, normals, values + slip, multipliers + slip
+
+
 def _same_truth(student: Student, case: Case) -> str | None:
     answer, expected = student(*case), _is_kkt(*case)
     if isinstance(answer, Tensor) and answer.ndim == 0:
@@ -321,6 +329,12 @@ _CONDITIONS = Exercise(
             _conditions("slack"),
             _same_truth,
             "an edge that isn't touched can't push. What does that say about its multiplier?",
+        ),
+        Property(
+            "rounded numbers",
+            _rounded(),
+            _same_truth,
+            "all are off by a billionth, as computed numbers are. Is there a comparison without the 1e-6?",
         ),
         Property(
             "no constraints",

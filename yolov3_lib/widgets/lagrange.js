@@ -36,7 +36,11 @@ enliven("lagrange", (root, state) => {
     const [ex, ey] = [x + length * ux, y + length * uy];
     const wing = (side) => [ex - 0.07 * ux + side * 0.05 * uy, ey - 0.07 * uy - side * 0.05 * ux];
     const [[ax, ay], [bx, by]] = [wing(1), wing(-1)];
-    return { d: `M${X(x)} ${Y(y)}L${X(ex)} ${Y(ey)}M${X(ax)} ${Y(ay)}L${X(ex)} ${Y(ey)}L${X(bx)} ${Y(by)}`, end: [ex + 0.08 * ux + aside * uy, ey + 0.08 * uy - aside * ux] };
+    return {
+      shaft: `M${X(x)} ${Y(y)}L${X(ex)} ${Y(ey)}`,
+      head: `M${X(ax)} ${Y(ay)}L${X(ex)} ${Y(ey)}L${X(bx)} ${Y(by)}`,
+      end: [ex + 0.08 * ux + aside * uy, ey + 0.08 * uy - aside * ux],
+    };
   }
 
   function paint() {
@@ -47,8 +51,9 @@ enliven("lagrange", (root, state) => {
     setAttributes(find(".yv-dot"), { cx: X(s.x), cy: Y(s.y) });
     setAttributes(find(".yv-reach"), { cx: X(s.x), cy: Y(s.y) });
     for (const [name, vector, aside] of [["f", s.gf, 0], ["g", s.gg, 0.16]]) {
-      const { d, end } = arrow([s.x, s.y], vector, aside);
-      find(`.yv-arrow-${name}`).setAttribute("d", d);
+      const { shaft, head, end } = arrow([s.x, s.y], vector, aside);
+      find(`.yv-shaft-${name}`).setAttribute("d", shaft);
+      find(`.yv-head-${name}`).setAttribute("d", head);
       setAttributes(find(`.yv-label-${name}`), { x: X(end[0]), y: Y(end[1]) });
     }
     const said = {

@@ -143,8 +143,11 @@ def _drawing(angle: float, radius: float, alt: str) -> str:
     parts += [element("circle", class_=f"yv-{name}", **circle) for name in ("region", "constraint")]
     for name in ("g", "f"):
         # The label of ∇g stands beside its arrow, for both arrows may point the same way.
-        path, (x, y) = _arrow(s["x"], s["y"], s[f"{name}x"], s[f"{name}y"], aside=0.16 if name == "g" else 0)
-        parts.append(element("path", class_=f"yv-arrow yv-arrow-{name}", d=path))
+        shaft, head, (x, y) = _arrow(
+            s["x"], s["y"], s[f"{name}x"], s[f"{name}y"], aside=0.16 if name == "g" else 0
+        )
+        parts.append(element("path", class_=f"yv-arrow yv-arrow-{name} yv-shaft-{name}", d=shaft))
+        parts.append(element("path", class_=f"yv-arrow yv-arrow-{name} yv-head-{name}", d=head))
         parts.append(element("text", f"∇{name}", class_=f"yv-label yv-label-{name}", x=_x(x), y=_y(y)))
     parts.append(element("circle", class_="yv-dot", r=6, **point))
     parts.append(element("circle", class_="yv-reach", r=34, **point))
@@ -153,23 +156,28 @@ def _drawing(angle: float, radius: float, alt: str) -> str:
     )
 
 
-def _arrow(x: float, y: float, dx: float, dy: float, aside: float) -> tuple[str, tuple[float, float]]:
-    """An SVG path, and where its label goes. Long gradients are drawn shorter than they are, never turned."""
+def _arrow(x: float, y: float, dx: float, dy: float, aside: float) -> tuple[str, str, tuple[float, float]]:
+    """The SVG paths of shaft and head, and where the label goes.
+
+    Long gradients are drawn shorter than they are, never turned. The head has a path of its own because a
+    dotted one can't be made out.
+    """
     size = math.hypot(dx, dy) or 1
     length = 0.16 + 0.34 * size / (size + 3)
     ux, uy = dx / size, dy / size
     ex, ey = x + length * ux, y + length * uy
     wings = [(ex - 0.07 * ux + side * 0.05 * uy, ey - 0.07 * uy - side * 0.05 * ux) for side in (1, -1)]
     (ax, ay), (bx, by) = wings
-    path = f"M{_x(x)} {_y(y)}L{_x(ex)} {_y(ey)}M{_x(ax)} {_y(ay)}L{_x(ex)} {_y(ey)}L{_x(bx)} {_y(by)}"
-    return path, (ex + 0.08 * ux + aside * uy, ey + 0.08 * uy - aside * ux)
+    shaft = f"M{_x(x)} {_y(y)}L{_x(ex)} {_y(ey)}"
+    head = f"M{_x(ax)} {_y(ay)}L{_x(ex)} {_y(ey)}L{_x(bx)} {_y(by)}"
+    return shaft, head, (ex + 0.08 * ux + aside * uy, ey + 0.08 * uy - aside * ux)
 
 
 @cache
 def _contours() -> str:
     from contourpy import contour_generator
 
-    ticks = np.linspace(-_REACH, _REACH, 61)
+    ticks = np.linspace(-_REACH, _REACH, 71)
     x, y = np.meshgrid(ticks, ticks)
     generator = contour_generator(x, y, _f(x, y))
     lines = [line for level in _LEVELS for line in generator.lines(level)]
