@@ -78,12 +78,22 @@ VOC_MATCH = {
             f"        best = near[0] if near else ({BEST})"
         },
     ),
+    "an ordinary object before a better-fitting difficult one": Mutant(
+        "two objects, one a better fit",
+        {
+            f"best = {BEST}": "easy = torch.where(difficult | (overlap < 0.5), -1.0, overlap)\n"
+            f"        overlap = easy if (easy > 0).any() else overlap\n        best = {BEST}"
+        },
+    ),
     "takes the next that is free": Mutant(
         "the best fit is taken, another is free",
         {
             f"best = {BEST}": "overlap = overlap.clone()\n        overlap[list(taken)] = 0\n"
             f"        best = {BEST}"
         },
+    ),
+    "stops without detections": Mutant(
+        "no detections", {"verdicts, taken = [], set()": "verdicts, taken = [], set()\n    boxes[0]"}
     ),
     "stops without objects": Mutant("no objects at all", {BEST: "int(overlap.argmax())"}),
     "silent about what is wrong": Mutant(
@@ -113,6 +123,14 @@ CONFUSION = {
     "any overlap will do": Mutant("boxes too far off", {">= 0.5": "> 0"}),
     "more than one half": Mutant("an IoU of exactly one half", {">= 0.5": "> 0.5"}),
     "an object is taken again and again": Mutant("an object found twice", {"and j not in taken": ""}),
+    "the first that is near enough": Mutant(
+        "two objects, one a better fit",
+        {"max(near, key=lambda j: overlap[i, j], default=None)": "min(near, default=None)"},
+    ),
+    "its own class first": Mutant(
+        "two objects, one a better fit",
+        {"lambda j: overlap[i, j]": "lambda j: overlap[i, j] + (truth_classes[j] == classes[i])"},
+    ),
     "VOC's rule": Mutant(
         "the best fit is taken, another is free",
         {

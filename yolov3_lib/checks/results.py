@@ -166,6 +166,9 @@ def _match(boxes: Tensor, truths: Tensor, difficult: Tensor) -> list[int]:
     return np.select([kinds == RIGHT, kinds == IGNORED], [1, -1], 0).tolist()
 
 
+_VERDICT = "1, 0 or -1 in each place"
+
+
 def _as_verdicts(answer: object, count: int) -> list[int]:
     values = answer.tolist() if isinstance(answer, Tensor | np.ndarray) else answer
     if not isinstance(values, list | tuple):
@@ -175,9 +178,12 @@ def _as_verdicts(answer: object, count: int) -> list[int]:
         )
     verdicts = []
     for value in values:
-        number = demands.as_number(value, "1, 0 or -1 in each place")
+        try:
+            number = demands.as_number(value, _VERDICT)
+        except Fault as fault:
+            raise Fault(str(fault), "the verdicts are numbers: 1 right, 0 wrong, -1 ignored.") from None
         if number not in (1, 0, -1):
-            raise Fault(f"expected 1, 0 or -1 in each place, yours gave {number:g}")
+            raise Fault(f"expected {_VERDICT}, yours gave {number:g}")
         verdicts.append(int(number))
     if len(verdicts) != count:
         raise Fault(
@@ -200,12 +206,15 @@ def _to_match(scene: SearchStrategy) -> SearchStrategy[Case]:
     return scene.map(lambda s: (s[0], s[2], s[4]))
 
 
-_SIDE_BY_SIDE = st.integers(1, 3).map(
-    lambda shift: (
+# Both objects are near enough, the second is the better fit, and one of the two is difficult.
+_SIDE_BY_SIDE = st.builds(
+    lambda shift, first_is_difficult: (
         tensor([[shift, 0, 10 + shift, 6]]).float(),
         tensor([[0, 0, 10 + 3 * shift, 6], [shift, 0, 10 + shift, 6]]).float(),
-        tensor([True, False]),
-    )
+        tensor([first_is_difficult, not first_is_difficult]),
+    ),
+    st.integers(1, 3),
+    st.booleans(),
 )
 _TAKEN = st.integers(1, 2).map(
     lambda shift: (
@@ -235,7 +244,7 @@ _VOC_MATCH = Exercise(
         ),
         Property(
             "a detection of nothing",
-            _to_match(_scenes((1, 2), (0, 0), 1, (0,), _EASY)),
+            _to_match(_scenes((1, 2), (0, 0), 2, (0,), _EASY)).filter(lambda case: len(case[0]) > 0),
             _verdicts,
             "even the object that it overlaps most is too far away. Where do you ask for the IoU?",
         ),
@@ -286,6 +295,12 @@ _VOC_MATCH = Exercise(
             _TAKEN,
             _verdicts,
             "VOC looks for the object first, and asks afterwards whether it's free. It has no second choice.",
+        ),
+        Property(
+            "no detections",
+            _to_match(_scenes((1, 2), (0, 0), 0)),
+            _verdicts,
+            "there are objects, but nothing to judge: an empty list, not an error.",
         ),
         Property(
             "scenes at random",
@@ -387,6 +402,12 @@ _CONFUSION = Exercise(
             "each object is taken by the best detection alone; for the others it's gone.",
         ),
         Property(
+            "two objects, one a better fit",
+            _SIDE_BY_SIDE.map(lambda s: (s[0], tensor([0]), s[1], tensor([0, 1]), 3)),
+            _same_matrix,
+            "a detection takes the free object that it overlaps most, of its own class or not.",
+        ),
+        Property(
             "the best fit is taken, another is free",
             _TAKEN.map(lambda s: (s[0], tensor([0, 1]), s[1], tensor([0, 1]), 3)),
             _same_matrix,
@@ -484,10 +505,10 @@ PREDICTIONS = {
 def _goes_wrong(function: Callable, boxes: Tensor, truths: Tensor, difficult: Tensor) -> str | None:
     for name, value in (("boxes", boxes), ("truths", truths)):
         if not isinstance(value, Tensor) or value.ndim != 2 or value.shape[1] != 4:
-            raise ValueError(f"{name} should be a tensor of rows [x1, y1, x2, y2]")
+            raise ValueError(f"{name} should be a list or a tensor of boxes [x1, y1, x2, y2]")
         geometry.validate(value.float(), name)
     if not isinstance(difficult, Tensor) or difficult.shape != truths.shape[:1]:
-        raise ValueError("difficult should be a tensor with True or False for each object")
+        raise ValueError("difficult should be a list or tensor with True or False for each object")
     boxes, truths, difficult = boxes.float(), truths.float(), difficult.bool()
     gave = _as_verdicts(function(boxes, truths, difficult), len(boxes))
     if gave != _match(boxes, truths, difficult):
