@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from numpy import ndarray
 from torch import tensor
 
 from yolov3_lib.checks.demands import as_number
@@ -146,8 +147,8 @@ def judge_example(exercise: str, hunt: Hunt, example: tuple[object, ...]) -> Ver
 
 
 def _as_tensor(value: object) -> object:
-    """Boxes and scores written as lists or tuples, as a tensor; anything else as it is."""
-    return tensor(value).float() if isinstance(value, (list, tuple)) else value
+    """Boxes and scores written as lists, tuples or numpy arrays, as a tensor; anything else as it is."""
+    return tensor(value).float() if isinstance(value, list | tuple | ndarray) else value
 
 
 def _value(value: object) -> float:
