@@ -218,6 +218,16 @@ def test_padding_trains_nothing_and_changes_nothing() -> None:
         assert all(getattr(padded, name).isfinite().all() for name in ("offset", "log_size", "box"))
 
 
+def test_padding_stays_finite_where_the_processor_rounds_the_smallest_numbers_to_zero() -> None:
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor keeps them")
+    try:
+        found = targets_of(torch.zeros(3, 6))
+    finally:
+        torch.set_flush_denormal(False)
+    assert all(targets.log_size.isfinite().all() for targets in found)
+
+
 @pytest.mark.parametrize("truths", [torch.zeros(0, 6), torch.zeros(5, 6)], ids=["none", "padding"])
 def test_images_without_objects_have_no_targets(truths: torch.Tensor) -> None:
     for targets in targets_of(truths):

@@ -227,9 +227,9 @@ def _document(
     positive = targets.objectness(*head.shape[:4])
     empty = 1 - positive
     background = (empty * _bce(objectness, positive)).sum() / empty.sum().clamp(min=1)
-    # A softmax knows one class: where objects of two share a cell, that of the last.
     center = (logits[:, 0:2].sigmoid() - targets.offset).square().sum(dim=1)
     size = (logits[:, 2:4] - targets.log_size).square().sum(dim=1)
+    # A softmax's probabilities add up to 1: where objects of two classes share a cell, these share it.
     own = targets.classes / targets.classes.sum(dim=1, keepdim=True).clamp(min=1)
     return LossParts(
         box=(responsible * (center + size)).sum() / (4 * count),

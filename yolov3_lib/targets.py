@@ -2,9 +2,9 @@ r"""What the network should have said: each object's cell, anchor and box.
 
 YOLOv3 (Redmon and Farhadi 2018, section 2.1) gives every object to **one** of its nine anchors, the one
 whose shape fits best, wherever it lies. That anchor's scale trains on the object, in the cell that holds
-the object's center; the other scales don't hear of it. With an object's center :math:`(x, y)` and size
-:math:`(w, h)` relative to the input, a grid of :math:`S` cells a side, an input of :math:`n` pixels and an
-anchor of :math:`p_w \times p_h` pixels the targets are
+the object's center; the other scales learn nothing about its box or class. With an object's center
+:math:`(x, y)` and size :math:`(w, h)` relative to the input, a grid of :math:`S` cells a side, an input of
+:math:`n` pixels and an anchor of :math:`p_w \times p_h` pixels the targets are
 
 .. math::
 
@@ -87,7 +87,8 @@ def assign(
         num_classes: C.
 
     Returns:
-        One `ScaleTargets` for each scale. No value is read back to the host.
+        One `ScaleTargets` for each scale. No value is read back to the host, so that none is checked: images
+        count from 0, classes lie below C, centers within the input.
 
     Raises:
         ValueError: a shape that doesn't fit.
@@ -112,7 +113,8 @@ def assign(
     anchor = best.to(torch.uint8).argmax(dim=2)
     here = best.any(dim=2) & (sizes > 0).all(dim=1)
     shapes = anchors.gather(1, anchor[:, :, None].expand(-1, -1, 2))
-    log_sizes = (sizes.clamp(min=torch.finfo(sizes.dtype).tiny) / shapes).log()
+    # For padding; and after the division, whose result may be rounded to 0 where it is smaller than this.
+    log_sizes = (sizes / shapes).clamp(min=torch.finfo(sizes.dtype).tiny).log()
 
     # Columns before rows, as x comes before y. A center on the input's edge belongs to the last cell.
     grid = truths.new_tensor([(columns, rows) for rows, columns in grids])[:, None]

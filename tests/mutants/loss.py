@@ -142,7 +142,7 @@ SCALE = {
         "nothing in the image", {'counts.float(), reduction="sum")': "counts.float())"}
     ),
     "background counts half": Mutant(
-        "nothing in the image", {"target, counts.float()": "target, (counts.float() + (target > 0)) / 2"}
+        "nothing in the image", {"weight=counts.float()": "weight=(counts.float() + (target > 0)) / 2"}
     ),
     "no background": Mutant("nothing in the image", {"(target > 0) | ~near": "target > 0"}),
     "only the scale's anchors compete": Mutant(
@@ -204,8 +204,8 @@ SCALE = {
     "a number without gradient": Mutant(
         "the gradient",
         {
-            'return total + bce(head[..., 4], target, counts.float(), reduction="sum")': "return "
-            'float(total + bce(head[..., 4], target, counts.float(), reduction="sum"))'
+            'return total + bce(head[..., 4], target, weight=counts.float(), reduction="sum")': "return "
+            'float(total + bce(head[..., 4], target, weight=counts.float(), reduction="sum"))'
         },
     ),
     "the center is detached": Mutant("the gradient", {"bce(t[:2], goal": "bce(t[:2].detach(), goal"}),
