@@ -133,6 +133,30 @@ def test_a_step_is_what_a_loop_does(wanted: list, anchors: list) -> None:
     assert before.tolist() == [list(map(float, anchor)) for anchor in anchors]
 
 
+def test_rounds_may_go_in_circles() -> None:
+    """Why `kmeans_anchors` has a patience. Found by a random search over shapes odder than any object's."""
+    rows = [
+        [5475, 161], [12426, 590], [2842, 4466], [3513, 136], [241, 222], [4, 5], [6593, 55], [2971, 131],
+        [68, 18008], [18594, 3817], [10, 151], [3257, 10221], [123, 2], [74, 5087], [127, 35751],
+        [430, 56069], [55, 866],
+    ]  # fmt: skip
+    odd = torch.tensor(rows, dtype=torch.float64)
+    anchors, rounds = odd[:2], []
+    while not any(torch.equal(anchors, before) for before in rounds):
+        rounds.append(anchors)
+        anchors = kmeans_step(odd, anchors)
+    start = next(i for i, before in enumerate(rounds) if torch.equal(anchors, before))
+    assert (len(odd), len(rounds) - start) == (17, 18)
+
+
+def test_whole_numbers() -> None:
+    whole, others = torch.tensor([[10, 10], [20, 20]]), torch.tensor([[20, 20], [9, 12]])
+    torch.testing.assert_close(shape_iou(whole, others), shape_iou(whole.float(), others.float()))
+    assert best_anchor(whole, [[20.5, 20], [9.5, 12]]).tolist() == [1, 0]
+    with pytest.raises(TypeError, match="one floating-point type"):
+        kmeans_step(whole, others.float())
+
+
 def test_one_anchor_is_the_mean_shape_where_nothing_fits_better() -> None:
     assert kmeans_anchors(torch.tensor([[2, 4], [4, 4], [6, 4]]), 1).tolist() == [[4, 4]]
 

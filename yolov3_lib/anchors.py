@@ -49,7 +49,8 @@ def shape_iou(shapes: Tensor, others: Tensor) -> Tensor:
     """
     overlap = torch.minimum(shapes[:, None], others[None]).prod(dim=-1)
     union = shapes.prod(dim=-1)[:, None] + others.prod(dim=-1)[None] - overlap
-    return torch.where(union > 0, overlap / union.clamp(min=torch.finfo(union.dtype).tiny), 0.0)
+    # Divided by 1 where there's no union, since 0/0 would be a NaN in the gradient of the other branch.
+    return torch.where(union > 0, overlap / torch.where(union > 0, union, 1), 0.0)
 
 
 def best_anchor(shapes: Tensor, anchors: Tensor | Sequence[Sequence[float]]) -> Tensor:
@@ -62,7 +63,8 @@ def best_anchor(shapes: Tensor, anchors: Tensor | Sequence[Sequence[float]]) -> 
     Returns:
         (N,) int64, index of the anchor; of equally good ones the first, as in Darknet.
     """
-    anchors = torch.as_tensor(anchors, dtype=shapes.dtype, device=shapes.device)
+    dtype = shapes.dtype if shapes.is_floating_point() else None
+    anchors = torch.as_tensor(anchors, dtype=dtype, device=shapes.device)
     return shape_iou(shapes, anchors).argmax(dim=1)
 
 
@@ -87,13 +89,21 @@ def kmeans_step(shapes: Tensor, anchors: Tensor) -> Tensor:
     """One round of k-means: each shape joins its `best_anchor`, each anchor becomes the mean of its shapes.
 
     Args:
-        shapes: (N, 2) widths and heights.
-        anchors: (K, 2) floating-point widths and heights in the same unit.
+        shapes: (N, 2) floating-point widths and heights.
+        anchors: (K, 2) widths and heights in the same unit and of the same type.
 
     Returns:
         (K, 2) the new anchors, in the order of the old. One that no shape chose stays as it was.
+
+    Raises:
+        TypeError: shapes and anchors aren't of one floating-point type; a mean of whole numbers isn't one.
     """
-    return _step(shapes, torch.ones(len(shapes), dtype=shapes.dtype), anchors)[0]
+    if not shapes.is_floating_point() or shapes.dtype != anchors.dtype:
+        raise TypeError(
+            f"shapes are {shapes.dtype}, anchors {anchors.dtype}: expected one floating-point type. "
+            "Convert both with .double()."
+        )
+    return _step(shapes, torch.ones_like(shapes[:, 0]), anchors)[0]
 
 
 def kmeans_anchors(shapes: Tensor, k: int, seed: int = 0, starts: int = 5, max_rounds: int = 200) -> Tensor:
