@@ -21,6 +21,9 @@ missed        (an object, not found, and with no localization or class   taking 
 A detection whose object is already found isn't made right but removed, and of several about one object the
 best becomes right: what is mended doesn't turn into a duplicate. Objects marked difficult are neither
 missed nor found, but a detection may be about one, so that it isn't called background.
+
+TIDE's program differs in three points: it matches by COCO's rule, it asks for class before duplicate, and to
+it no detection is about an object to ignore.
 """
 
 from collections.abc import Sequence

@@ -8,8 +8,8 @@ section 4.2, and the challenge's development kit):
    neither right nor wrong. Of several detections that find one object, the best-scoring one is right and the
    others are wrong, even where a second object would have been free.
 3. All detections of a class, over all images, best score first, draw a precision-recall curve. AP is the area
-   under it, after precision has been made monotone: each value is raised to the highest one at any larger
-   recall. VOC2007 took the mean of that at the 11 recalls 0, .1, …, 1 instead.
+   under it, after precision has been made monotone: each value is raised to the highest one at its own or any
+   larger recall. VOC2007 took the mean of that at the 11 recalls 0, .1, …, 1 instead.
 
 Which object a detection looks for doesn't depend on the other detections, so that step 1 runs for all images
 at once.
@@ -98,7 +98,7 @@ class Curve:
 
     @property
     def envelope(self) -> np.ndarray:
-        """(D,) float64, precision made monotone, that is the highest at this or any larger recall."""
+        """(D,) float64, precision made monotone, that is the highest at this or any later detection."""
         return _envelope(self.precision)
 
 

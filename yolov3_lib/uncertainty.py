@@ -41,6 +41,8 @@ def bootstrap_map(
 
     Returns:
         (R,) float64, mean area under the monotone curve over the classes that have objects in the resample.
+        They lie a little high, since a right detection counts in its own precision and, drawn twice, counts
+        there twice: their spread is what they're for, not their mean.
 
     Raises:
         ValueError: as in ``evaluate_voc``; or fewer than one resample; or no images.
