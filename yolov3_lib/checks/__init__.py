@@ -15,7 +15,10 @@ from typing import TypeVar
 from yolov3_lib.checks import answers as _answers
 from yolov3_lib.checks.engine import Exercise, Failure, Property, Verdict
 
-_CHAPTERS = ("iou", "nms", "loss", "line_search", "training", "svd", "data", "lagrange", "results")
+_CHAPTERS = (
+    "iou", "nms", "convolution", "batch_normalization", "cross_entropy", "leaky_relu", "optimizers",
+    "upsampling", "loss", "data", "training", "results", "svd", "lagrange", "line_search",
+)  # fmt: skip
 _Asked = TypeVar("_Asked")
 
 ANSWERS: dict[str, tuple[_answers.Question, ...]] = {}

@@ -22,7 +22,9 @@ def as_number(answer: object, what: str = "one number") -> float:
     if isinstance(answer, Tensor):
         number_like = not (answer.ndim or answer.is_complex() or answer.dtype == torch.bool)
     else:
-        number_like = hasattr(answer, "__float__") and not isinstance(answer, bool)
+        # An array has __float__ too, whatever its shape.
+        is_scalar = getattr(answer, "ndim", 0) == 0
+        number_like = hasattr(answer, "__float__") and is_scalar and not isinstance(answer, bool)
     if not number_like:
         raise Fault(f"expected {what}, yours gave {kind(answer)}", "a float or a tensor of shape () will do.")
     return float(answer)

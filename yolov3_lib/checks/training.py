@@ -59,7 +59,7 @@ _SCHEDULE = Exercise(
             _steps(lambda warmup, total: st.just(0), power=(1, 1)),
             _SAME_RATE,
             "steps count from 0, and the first one has to move the weights. Which share of the warm-up is "
-            "done when it is over?",
+            "done when it is over, and a share of which rate is it?",
         ),
         Property(
             "a straight warm-up",
@@ -198,7 +198,7 @@ _EMA = Exercise(
             "the inputs stay as they are",
             _averages(st.integers(1, 50)),
             demands.inputs_kept(_AVERAGE_INPUTS),
-            "methods whose names end in an underscore write into the tensor itself.",
+            "methods whose names end in an underscore write into the tensor itself, and so do *= and +=.",
         ),
     ),
 )
@@ -273,7 +273,8 @@ _ACCUMULATE = Exercise(
             "parts of equal size",
             _examples((2, 3), rest=False),
             _SAME_GRADIENT,
-            "each part gives the mean over itself. What does the mean over all make of three such means?",
+            "each part gives the mean over itself. What does the mean over all make of several such means? "
+            "And between the parts nothing moves the weights, or clears what has added up.",
             tries=40,
         ),
         Property(
@@ -386,6 +387,8 @@ def clip_gradients(student: Callable) -> Verdict:
 def _turns(function: Callable, gradients: Tensor, limit: float) -> str | None:
     if not isinstance(gradients, Tensor) or gradients.ndim != 2:
         raise ValueError("gradients should be a tensor with a row for each parameter")
+    if not gradients.isfinite().all():
+        raise ValueError("gradients should be finite numbers")
     if not limit > 0:
         raise ValueError("the limit should be a positive number")
     before = gradients.float()
