@@ -267,6 +267,7 @@ def test_other_right_answers_pass(right_answer):
     ("answer", "message"),
     [
         (lambda a, b: "0.5", "expected one number, yours gave a str"),
+        (lambda a, b: boxes_lib.iou(a, b)[None].numpy(), "expected one number, yours gave an ndarray"),
         (lambda a, b: boxes_lib.iou(a, b)[None], "yours gave a tensor of shape (1,) and dtype float32"),
         (lambda a, b: (boxes_lib.iou(a, b), 1), "expected one number, yours gave a tuple"),
         (lambda a, b: boxes_lib.iou(a, b) > 0.5, "yours gave a tensor of shape () and dtype bool"),
