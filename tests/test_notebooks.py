@@ -302,15 +302,19 @@ def verdicts(executed: list[NotebookNode]) -> list[str]:
     return [printed(cell).strip() for cell in executed if cell.source.startswith("checks.")]
 
 
-@each(notebooks.chapters())
+# `make test` has nbval run every chapter and every solution, and compare what they print. Papermill, which
+# hosted notebooks are often run with, goes through those on data and training, where less can be compared.
+@each([path for path in notebooks.chapters() if path.name[:2] in ("11", "12", "13", "14")])
 def test_a_chapter_runs(path, tmp_path):
     executed = run(path, tmp_path)
     assert [cell.execution_count for cell in executed] == list(range(1, len(executed) + 1))
 
 
 @each(notebooks.solutions())
-def test_a_solution_runs_and_passes_every_check(path, tmp_path):
-    said = verdicts(run(path, tmp_path))
+def test_a_solution_passes_every_check(path):
+    asked = [cell for cell in cells(path, "code") if cell.source.startswith("checks.")]
+    assert not [cell.source for cell in asked if "nbval-ignore-output" in cell.metadata.get("tags", [])]
+    said = verdicts(asked)
     assert len(said) >= 6
     assert all(text.startswith("✓") for text in said), said
 
