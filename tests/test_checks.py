@@ -633,6 +633,12 @@ def test_a_claim_about_thresholds_needs_a_real_counterexample(boxes, scores, low
     assert repr(checks.counterexample("2.5", boxes, scores, low, high)) == repr(verdict)
 
 
+@pytest.mark.parametrize("size", [0.5, 1.0, 2.0])
+def test_a_walk_that_would_never_end_is_no_counterexample(size, masters):
+    eager_step = masters["17_line_search"]["eager_step"]
+    assert not checks.counterexample("17.3", eager_step, 1.0, size).passed
+
+
 def test_scored_boxes_may_be_lists():
     def last_only(boxes, scores, threshold):
         return [len(boxes) - 1]

@@ -61,6 +61,9 @@ LINE = "start + step * slope / 4"
 BACKTRACKED = {
     "lower is enough": Mutant("lower than the start, but not by enough", {LINE: "start - 1e-12"}),
     "a demand that ignores the step": Mutant("the first step is good enough", {LINE: "start + slope / 4"}),
+    "the demand of the first step for all": Mutant(
+        "a first step far too long", {"start = phi(0)": "start = phi(0) + step * slope / 4", LINE: "start"}
+    ),
     "the line rises": Mutant("a first step far too long", {LINE: "start - step * slope / 4"}),
     "no quarter": Mutant("the first step is good enough", {"* slope / 4": "* slope"}),
     "a tenth": Mutant("a first step far too long", {"step / 2": "step / 10"}),
@@ -115,6 +118,25 @@ EXACT_DESCENT = {
     "forgets to shorten": Mutant("shortened steps", {"relaxation * ": ""}),
     "without the start": Mutant("one step", {"return points": "return points[1:]"}),
     "the end alone": Mutant("one step", {"return points": "return points[-1]"}),
+    "one point changed again and again": Mutant(
+        "one step",
+        """
+        def my_descent(A, b, start, steps, relaxation=1.0):
+            point = start.clone()
+            points = [point]
+            for _ in range(steps):
+                g = A @ point - b
+                bend = g @ A @ g
+                point -= (relaxation * (g @ g) / bend if bend > 0 else 0.0) * g
+                points.append(point)
+            return points
+        """,
+    ),
+    "stops where it rests": Mutant(
+        "a start at the minimum",
+        {"step = relaxation": "if bend == 0:\n            break\n        step = relaxation"},
+    ),
+    "lists of numbers": Mutant("one step", {"return points": "return [point.tolist() for point in points]"}),
     "moves the start": Mutant(
         "the inputs stay as they are",
         {"return points": "points = [point.clone() for point in points]\n    start -= 1\n    return points"},
