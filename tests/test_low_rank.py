@@ -123,6 +123,17 @@ def test_errors_keep_a_tiny_tail():
     assert spectral.tolist() == pytest.approx([1e8, 3e-9, 4e-9, 0], rel=1e-12)
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_errors_of_huge_and_of_tiny_values(unit):
+    _, frobenius = low_rank.errors(torch.tensor([12.0, 4, 3], dtype=torch.float64) * unit)
+    assert frobenius.tolist() == pytest.approx([13 * unit, 5 * unit, 3 * unit, 0], rel=1e-12, abs=0)
+
+
+def test_errors_of_no_value_and_of_zeros():
+    assert [errors.tolist() for errors in low_rank.errors(torch.zeros(0))] == [[0], [0]]
+    assert [errors.tolist() for errors in low_rank.errors(torch.zeros(2))] == [[0, 0, 0], [0, 0, 0]]
+
+
 @given(st.integers(1, 400), st.integers(1, 400))
 def test_the_largest_paying_rank_is_where_it_stops_to_pay(rows, columns):
     k = low_rank.largest_paying_rank(rows, columns)
@@ -291,6 +302,13 @@ def test_the_layer_of_the_chapter_is_the_largest_and_its_count_is_right():
     assert low_rank.kernel_matrix(conv.weight, "space").shape == (1536, 3072)
 
 
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_multiply_adds_are_counted_at_every_place_of_the_output(dilation):
+    conv = nn.Conv2d(3, 4, 3, stride=2, padding=1, dilation=dilation)
+    places = conv(torch.zeros(1, 3, 11, 8))[0, 0].numel()
+    assert low_rank.multiply_adds(conv, 11, 8) == places * conv.weight.numel()
+
+
 # What is refused.
 
 CONV = nn.Conv2d(2, 2, 3)
@@ -317,6 +335,7 @@ CONV = nn.Conv2d(2, 2, 3)
         (lambda: low_rank.split_convolution(nn.Conv2d(2, 2, 3, groups=2), 1), ValueError, "without groups"),
         (lambda: low_rank.split_convolution(nn.Conv2d(2, 2, 3, padding="same"), 1), ValueError, "in numbers"),
         (lambda: low_rank.with_low_rank(nn.Sequential(CONV), "1", 1), ValueError, "'1' is none of .*: 0"),
+        (lambda: low_rank.with_low_rank(CONV, "", 1), ValueError, "'' is none of"),
     ],
 )  # fmt: skip
 def test_bad_input_is_told(call, error, message):

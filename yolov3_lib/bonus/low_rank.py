@@ -41,8 +41,9 @@ class SVD(NamedTuple):
 def svd(matrix: Tensor, rank: int | None = None) -> SVD:
     """The economy decomposition, cut after ``rank`` values.
 
-    A pair (u, v) may be replaced by (−u, −v). Here the largest number of each v is positive, so that the
-    result doesn't depend on the library that computed it, unless two values are equal.
+    A pair (u, v) may be replaced by (−u, −v). Here the number of each v that is largest in size is positive,
+    so that the result doesn't depend on the library that computed it; but for a v with two numbers of that
+    size, and where singular values are equal or 0, since the vectors themselves are then not settled.
 
     Args:
         matrix: (..., m, n) floats.
@@ -66,16 +67,17 @@ def errors(singular_values: Tensor) -> tuple[Tensor, Tensor]:
     r"""How far each best approximation is off, from the singular values alone.
 
     Args:
-        singular_values: (..., r), largest first, all of them.
+        singular_values: (..., r) floats, largest first, all of them.
 
     Returns:
         Two (..., r + 1): for k = 0, ..., r the spectral norm :math:`\sigma_{k+1}` and the Frobenius norm
         :math:`\sqrt{\sigma_{k+1}^2 + \dots + \sigma_r^2}` of what rank k leaves out; both 0 at k = r.
     """
-    nothing = torch.zeros_like(singular_values[..., :1])
-    spectral = torch.cat([singular_values, nothing], dim=-1)
+    spectral = nn.functional.pad(singular_values, (0, 1))
+    # In units of the largest, because squares of huge values overflow and those of tiny ones vanish.
+    unit = spectral[..., :1].clamp(min=torch.finfo(spectral.dtype).tiny)
     # Summed from the smallest on, so that a tail that is tiny isn't lost in the difference of two big sums.
-    frobenius = spectral.square().flip(-1).cumsum(-1).flip(-1).sqrt()
+    frobenius = unit * (spectral / unit).square().flip(-1).cumsum(-1).flip(-1).sqrt()
     return spectral, frobenius
 
 
@@ -282,14 +284,15 @@ def with_low_rank(model: Model, layer: str, rank: int, split: Split = "channels"
 
     Args:
         model: any module; it stays as it is.
-        layer: the convolution's name in ``model.named_modules()``, such as ``"backbone.conv7.conv"``.
+        layer: the convolution's name in ``model.named_modules()``, such as ``"backbone.conv7.conv"``; a model
+            that is itself a convolution is for `split_convolution`.
         rank: as for `split_convolution`.
         split: as for `kernel_matrix`.
 
     Raises:
         ValueError: no layer of that name, or it isn't a convolution that can be split.
     """
-    modules = dict(model.named_modules())
+    modules = {name: module for name, module in model.named_modules() if name}  # not the model itself
     if not isinstance(modules.get(layer), nn.Conv2d):
         named = [name for name, module in modules.items() if isinstance(module, nn.Conv2d)]
         raise ValueError(f"layer: {layer!r} is none of the model's convolutions: {', '.join(named)}")
@@ -306,8 +309,11 @@ def multiply_adds(convolutions: nn.Module, height: int, width: int) -> int:
     for conv in convolutions.modules():
         if not isinstance(conv, nn.Conv2d):
             continue
-        sides = zip((height, width), conv.kernel_size, conv.stride, conv.padding, strict=True)
-        height, width = ((side + 2 * pad - kernel) // step + 1 for side, kernel, step, pad in sides)
+        axes = zip((height, width), conv.kernel_size, conv.dilation, conv.padding, conv.stride, strict=True)
+        height, width = (
+            (side + 2 * pad - spread * (kernel - 1) - 1) // step + 1
+            for side, kernel, spread, pad, step in axes
+        )
         total += height * width * math.prod(conv.weight.shape)
     return total
 

@@ -19,7 +19,7 @@ def rank_explorer(image: ImageSource, k: int = 10, *, alt: str | None = None) ->
     """A photograph beside its approximation of rank k, channel by channel, with a slider for k.
 
     Below: the error against k, how many numbers are kept and whether that pays, the singular value that comes
-    next, and how many values fall outside [0, 255]. A switch shows what becomes of those without clipping.
+    next, and how many values don't round to 0, ..., 255. A switch shows what becomes of those unclipped.
 
     Args:
         image: a photograph; its shorter side is scaled down to 120 pixels.
@@ -176,7 +176,7 @@ def _table(said: dict[str, str]) -> str:
         ("numbers", "numbers kept, k (m + n + 1) of m n"),
         ("share", "the same in percent"),
         ("pays", "fewer than the pixels?"),
-        ("outside", "values outside [0, 255]"),
+        ("outside", "values that don't round to 0 … 255"),
     )
     lines = [
         element("div", element("span", label) + element("b", said[name], data_out=name), class_="yv-row")
