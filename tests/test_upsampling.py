@@ -69,6 +69,14 @@ def test_every_way_keeps_dtype_and_leaves_its_arguments_alone(way):
     assert torch.equal(weight, before[1])
 
 
+@each_way
+def test_every_way_works_under_inference_mode_and_without_pictures(way):
+    with torch.inference_mode():
+        x, weight = normal(2, 2, 3, 3), normal(2, 1, 3, 3)
+        assert torch.allclose(way(x, weight, 2, 1), F.conv_transpose2d(x, weight, None, 2, 1), atol=1e-12)
+    assert way(normal(0, 2, 3, 3), normal(2, 1, 3, 3), 2, 1).shape == (0, 1, 5, 5)
+
+
 @given(cases())
 @settings(max_examples=40)
 def test_it_is_the_adjoint_of_the_convolution_that_leads_the_other_way(case):
@@ -201,6 +209,8 @@ MAP, WEIGHT = torch.zeros(1, 2, 3, 3), torch.zeros(2, 3, 3, 3)
         ((MAP, WEIGHT.transpose(0, 1)), ValueError, "input channels first: weight.transpose(0, 1)"),
         ((MAP, WEIGHT[:1]), ValueError, "x has 2 channels, but weight (1, 3, 3, 3) takes 1"),
         ((MAP[..., :0], WEIGHT), ValueError, "x has no entries: shape (1, 2, 3, 0)"),
+        ((MAP[:, :0], WEIGHT[:0]), ValueError, "weight has no channels: shape (0, 3, 3, 3)"),
+        ((MAP, WEIGHT[:, :0]), ValueError, "weight has no channels: shape (2, 0, 3, 3)"),
         ((MAP, WEIGHT, 0), ValueError, "stride must be at least 1, not 0"),
         ((MAP, WEIGHT, 2, -1), ValueError, "padding must be at least 0, not -1"),
         ((MAP, WEIGHT, (2, 2)), ValueError, "stride must be one whole number for both axes, not (2, 2)"),

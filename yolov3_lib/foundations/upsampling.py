@@ -12,7 +12,9 @@ learning", 2016, chapter 4). All equal ``torch.nn.functional.conv_transpose2d``.
 
 Feature maps are ``(N, C, H, W)`` floats. A weight is ``(C, O, kh, kw)``, C channels **in** and O out: the
 layout of the convolution that leads the other way, from O channels to C. Stride, padding and output padding
-are one number for both axes; there are no groups and no dilation.
+are one number for both axes; there are no groups and no dilation. Numbers are taken to be finite: 0 · ∞ and
+0 · NaN are NaN, so the two ways that multiply by zeros, `transposed_by_zeros` and `transposed_by_matrix`,
+spread such numbers further than the other two and torch do.
 """
 
 from numbers import Integral
@@ -137,7 +139,7 @@ def insert_zeros(x: Tensor, stride: int) -> Tensor:
         ValueError: fewer than two axes, an axis without entries, or a stride below 1.
     """
     _check_whole(1, stride=stride)
-    _check_map("x", x, axes=2, exactly=False)
+    _check_map("x", x)
     height, width = x.shape[-2:]
     spread = x.new_zeros(*x.shape[:-2], (height - 1) * stride + 1, (width - 1) * stride + 1)
     spread[..., ::stride, ::stride] = x
@@ -183,9 +185,11 @@ def transposed_by_gradient(
     Arguments, result and errors as for `transposed_by_stamps`.
     """
     height, width = _output_shape(x, weight, stride, padding, output_padding)
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         # The convolution is linear: its gradient is the same wherever it is taken.
         anywhere = x.new_zeros(len(x), weight.shape[1], height, width, requires_grad=True)
+        if weight.is_inference():
+            weight = weight.clone()  # autograd keeps no tensor that was made under inference_mode
         convolved = F.conv2d(anywhere, weight, stride=stride, padding=padding)
         further = x.requires_grad or weight.requires_grad
         (gradient,) = torch.autograd.grad(convolved, anywhere, x, create_graph=further)
@@ -207,7 +211,7 @@ def nearest(x: Tensor, factor: int) -> Tensor:
         ValueError: fewer than two axes, an axis without entries, or a factor below 1.
     """
     _check_whole(1, factor=factor)
-    _check_map("x", x, axes=2, exactly=False)
+    _check_map("x", x)
     return x.repeat_interleave(factor, dim=-2).repeat_interleave(factor, dim=-1)
 
 
@@ -249,13 +253,12 @@ def _check_whole(least: int, **numbers: int) -> None:
             raise ValueError(f"{name} must be at least {least}, not {value}")
 
 
-def _check_map(name: str, value: Tensor, axes: int, exactly: bool = True) -> None:
+def _check_map(name: str, value: Tensor) -> None:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         given = value.dtype if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{name} must be a tensor of floats, not {given}; use {name}.float()")
-    if value.ndim != axes if exactly else value.ndim < axes:
-        wanted = {(4, True): "four axes", (2, False): "at least two axes, (..., H, W)"}[axes, exactly]
-        raise ValueError(f"{name} must have {wanted}, got shape {tuple(value.shape)}")
+    if value.ndim < 2:
+        raise ValueError(f"{name} must have at least two axes, (..., H, W), got shape {tuple(value.shape)}")
     if 0 in value.shape[-2:]:
         raise ValueError(f"{name} has no entries: shape {tuple(value.shape)}")
 
@@ -267,7 +270,7 @@ def _output_shape(
     for name, value, axes in (("x", x, "(N, C, H, W)"), ("weight", weight, "(C, O, kh, kw)")):
         if isinstance(value, Tensor) and value.ndim != 4:
             raise ValueError(f"{name} must be {axes}, got shape {tuple(value.shape)}")
-        _check_map(name, value, axes=4)
+        _check_map(name, value)
     if x.dtype != weight.dtype:
         raise TypeError(f"x is {x.dtype} and weight {weight.dtype}: make them one, with weight.to(x.dtype)")
     if x.shape[1] != weight.shape[0]:
@@ -277,6 +280,8 @@ def _output_shape(
         raise ValueError(
             f"x has {x.shape[1]} channels, but weight {tuple(weight.shape)} takes {weight.shape[0]}{hint}"
         )
+    if 0 in weight.shape[:2]:
+        raise ValueError(f"weight has no channels: shape {tuple(weight.shape)}")
     height, width = (
         output_size(side, taps, stride, padding, output_padding)
         for side, taps in zip(x.shape[2:], weight.shape[2:], strict=True)

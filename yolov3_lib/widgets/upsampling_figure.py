@@ -114,14 +114,16 @@ def upsampling_explorer(
 
     kernels = {f"{len(kernel)} × {len(kernel)}": kernel, **_ALSO}
     said = readout(walk)
-    if alt is None:
-        alt = (
-            f"A transposed convolution of a {len(image)} × {len(image)} input with a kernel of "
-            f"{len(kernel)} × {len(kernel)}, stride {stride}, padding {padding}. Left, the input with zeros "
-            f"between and around its entries; a window stands on it. Right, the output, {side} × {side}, "
-            f"filled up to where the window is. Below, the turned kernel, a map of how many taps reach each "
-            f"output, and nearest neighbor."
-        )
+    seen = (
+        f"A transposed convolution of a {len(image)} × {len(image)} input with a kernel of "
+        f"{len(kernel)} × {len(kernel)}, stride {stride}, padding {padding}. Left, the input with zeros "
+        f"between and around its entries; a window stands on it. Then the output, {side} × {side}, filled up "
+        f"to where the window is. "
+    )
+    picture_alt = alt or f"{seen}Last, a map of how many taps reach each output."
+    alt = (
+        alt or f"{seen}Below, the turned kernel, a map of how many taps reach each output, nearest neighbor."
+    )
     body = (
         _choices(walk, kernels)
         + element("p", reading(said, "formula"), class_="yv-formula")
@@ -138,7 +140,7 @@ def upsampling_explorer(
         "step": walk.at[0] * side + walk.at[1], "cell": _CELL,
     }  # fmt: skip
     return build(
-        "upsampling", body, state, _picture(walk), alt=alt,
+        "upsampling", body, state, _picture(walk), alt=alt, picture_alt=picture_alt,
         description=f"Upsampling explorer: {len(image)} × {len(image)} → {side} × {side}",
     )  # fmt: skip
 
