@@ -194,6 +194,10 @@ def test_nothing_given_is_changed(layer):
 def test_an_empty_batch_stays_empty_and_float32_stays_float32():
     y = conv.conv2d(torch.zeros(0, 3, 5, 5), torch.zeros(4, 3, 3, 3), padding=1)
     assert (y.shape, y.dtype) == ((0, 4, 5, 5), torch.float32)
+    found = conv.gradients(torch.zeros(0, 3, 5, 5), torch.zeros(4, 3, 3, 3), y, padding=1)
+    assert [tuple(part.shape) for part in found] == [(0, 3, 5, 5), (4, 3, 3, 3), (4,)]
+    assert not found.weight.any()
+    assert not found.bias.any()
 
 
 def test_sizes_of_yolov3():
@@ -278,12 +282,15 @@ IMAGE, KERNEL, DOT = torch.zeros(1, 3, 5, 5), torch.zeros(4, 3, 3, 3), torch.zer
         ((IMAGE, KERNEL.double()), TypeError, "weight: expected x's dtype torch.float32, got torch.float64"),
         ((IMAGE[:, :2], KERNEL), ValueError, r"with 1 groups wants 3 input channels, x \(1, 2, 5, 5\) has 2"),
         ((IMAGE, KERNEL, torch.zeros(3)), ValueError, r"bias: expected one number for each of 4 outputs"),
+        ((IMAGE, KERNEL, [0.0] * 4), TypeError, "bias: expected a tensor of floats, got list"),
+        ((IMAGE, KERNEL, torch.zeros(4).double()), TypeError, "bias: expected x's dtype torch.float32"),
         ((IMAGE, KERNEL, None, 0), ValueError, "stride: expected at least 1, got 0"),
         ((IMAGE, KERNEL, None, 1.5), TypeError, "stride: expected a whole number or a pair"),
         ((IMAGE, KERNEL, None, (1, 1, 1)), TypeError, "stride: expected a whole number or a pair"),
         ((IMAGE, KERNEL, None, 1, "same"), TypeError, "padding: expected a whole number or a pair"),
         ((IMAGE, KERNEL, None, 1, -1), ValueError, "padding: expected at least 0, got -1"),
         ((IMAGE, KERNEL, None, 1, 0, 3), ValueError, "dilation 3 span 7, but the padded input has only 5"),
+        ((IMAGE, KERNEL, None, 1, 0, 1, 1.0), TypeError, "groups: expected a whole number, got 1.0"),
         ((IMAGE, KERNEL, None, 1, 0, 1, 3), ValueError, "groups: 3 doesn't divide the 4 output channels"),
     ],
 )  # fmt: skip
@@ -304,11 +311,15 @@ def test_a_layer_that_cant_be_is_refused_in_words(arguments, error, message):
         (lambda: conv.filter_image(np.zeros((3, 3)), torch.zeros(2, 3)), ValueError, "kernel: .* odd"),
         (lambda: conv.filter_image(np.zeros(3), torch.zeros(3, 3)), ValueError, "image: expected"),
         (lambda: conv.output_size(0, 3), ValueError, "size: expected at least 1, got 0"),
+        (lambda: conv.output_size(416, 3, 2.0), TypeError, "stride: expected a whole number, got 2.0"),
+        (lambda: conv.col2im([1], (3, 3), 3), TypeError, "columns: expected a tensor"),
         (lambda: conv.col2im(torch.zeros(1, 9, 3), (3, 3), 3), ValueError, r"expected \(N, C·9, 1\)"),
         (lambda: conv.im2col(torch.zeros(3, 3), 3), ValueError, "x: expected four dimensions"),
         (lambda: conv.im2col([1], 3), TypeError, "x: expected a tensor"),
         (lambda: conv.gradients(IMAGE, KERNEL, IMAGE), ValueError, "of_output: expected the output's shape"),
+        (lambda: conv.gradients(IMAGE, KERNEL, IMAGE.double()), TypeError, "of_output: expected x's dtype"),
         (lambda: conv.conv_matrix(KERNEL, (416, 416)), ValueError, "take a smaller picture"),
+        (lambda: conv.conv_matrix(KERNEL, (10**6, 10**6)), ValueError, "take a smaller picture"),
         (lambda: receptive_field([Window(3), Window(3, 0)]), ValueError, r"layers\[1\]: expected a kernel"),
     ],
 )  # fmt: skip

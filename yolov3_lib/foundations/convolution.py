@@ -17,6 +17,7 @@ Source of the output size: Dumoulin and Visin (2016).
 import math
 from collections.abc import Iterable
 from itertools import product
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -119,10 +120,13 @@ def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0, dilat
     """Places of a kernel along a side: ⌊(size + 2·padding − dilation·(kernel − 1) − 1) / stride⌋ + 1.
 
     Raises:
+        TypeError: a number that isn't whole.
         ValueError: a number out of range, or a kernel that finds no place at all.
     """
     least = {"size": 1, "kernel": 1, "stride": 1, "padding": 0, "dilation": 1}
     for (name, smallest), value in zip(least.items(), (size, kernel, stride, padding, dilation), strict=True):
+        if not _is_whole(value):
+            raise TypeError(f"{name}: expected a whole number, got {value!r}")
         if value < smallest:
             raise ValueError(f"{name}: expected at least {smallest}, got {value}")
     span = dilation * (kernel - 1) + 1
@@ -232,8 +236,11 @@ def col2im(
         (N, C, H, W).
 
     Raises:
+        TypeError: not a tensor, or a number that isn't whole.
         ValueError: columns that `im2col` wouldn't make from such a picture.
     """
+    if not isinstance(columns, Tensor):
+        raise TypeError(f"columns: expected a tensor (N, C·kh·kw, L), got {type(columns).__name__}")
     at = _layout(size, kernel_size, stride, padding, dilation)
     entries, places = math.prod(at.kernel), math.prod(at.output)
     if columns.ndim != 3 or columns.shape[1] % entries or columns.shape[2] != places:
@@ -241,7 +248,7 @@ def col2im(
             f"columns: expected (N, C·{entries}, {places}) for a {at.size[0]} × {at.size[1]} picture, "
             f"got {tuple(columns.shape)}"
         )
-    patches = columns.reshape(len(columns), -1, *at.kernel, *at.output)
+    patches = columns.reshape(len(columns), columns.shape[1] // entries, *at.kernel, *at.output)
     (top, left), (height, width) = at.padding, at.size
     padded = columns.new_zeros(*patches.shape[:2], height + 2 * top, width + 2 * left)
     for i, j in product(range(at.kernel[0]), range(at.kernel[1])):
@@ -268,11 +275,11 @@ def conv2d(
     Args:
         x: (N, C, H, W) floats.
         weight: (O, C / groups, kh, kw), the dtype of x.
-        bias: (O,) or None.
+        bias: (O,), the dtype of x, or None.
         stride: rows and columns from one place to the next, at least 1.
         padding: rows and columns of zeros on each side.
         dilation: rows and columns from one kernel entry to the next, at least 1.
-        groups: the channels are divided into so many groups that don't see each other.
+        groups: inputs and outputs are divided into so many groups, in order, that don't see each other.
 
     Returns:
         (N, O, H', W'), H' and W' by `output_size`.
@@ -311,7 +318,9 @@ def conv_matrix(
         ValueError: as `conv2d`, or a matrix of more than 50 million entries.
     """
     inputs = weight.shape[1] * groups if weight.ndim == 4 else 0
-    at = _checked_layer(weight.new_empty(1, inputs, *size), weight, None, stride, padding, dilation, groups)
+    # Only its shape and dtype are looked at: on "meta" it takes no memory, however large the picture.
+    x = weight.new_empty(1, inputs, *size, device="meta")
+    at = _checked_layer(x, weight, None, stride, padding, dilation, groups)
     places, pixels = math.prod(at.output), inputs * math.prod(at.size)
     if len(weight) * places * pixels > _LARGEST_MATRIX:
         raise ValueError(
@@ -369,16 +378,17 @@ def gradients(
         x, weight, stride, padding, dilation, groups: as in the forward pass.
 
     Raises:
-        TypeError, ValueError: as `conv2d`, or a gradient that isn't of the output's shape.
+        TypeError, ValueError: as `conv2d`, or a gradient that isn't of the output's shape and dtype.
     """
     at = _checked_layer(x, weight, None, stride, padding, dilation, groups)
+    _check_like(of_output, x, "of_output")
     expected = (len(x), len(weight), *at.output)
     if of_output.shape != expected:
         raise ValueError(f"of_output: expected the output's shape {expected}, got {tuple(of_output.shape)}")
     columns = im2col(x, at.kernel, at.stride, at.padding, at.dilation)
     grouped = columns.unflatten(1, (groups, -1))
     matrices = weight.reshape(groups, len(weight) // groups, -1)
-    sent_back = of_output.reshape(len(x), groups, len(weight) // groups, -1)
+    sent_back = of_output.reshape(len(x), groups, len(weight) // groups, math.prod(at.output))
     of_columns = (matrices.mT @ sent_back).reshape(columns.shape)
     return Gradients(
         col2im(of_columns, at.size, at.kernel, at.stride, at.padding, at.dilation),
@@ -390,11 +400,13 @@ def gradients(
 # --- Checks ---
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def _pair(value: Pair, name: str) -> tuple[int, int]:
-    pair = (
-        (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, (tuple, list)) else ()
-    )
-    if len(pair) != 2 or not all(isinstance(part, int) and not isinstance(part, bool) for part in pair):
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(map(_is_whole, pair)):
         raise TypeError(f"{name}: expected a whole number or a pair (down, across), got {value!r}")
     return pair
 
@@ -413,6 +425,15 @@ def _check_four(tensor: object, name: str, axes: str = "(N, C, H, W)") -> None:
         raise ValueError(f"{name}: expected four dimensions {axes}, got {tuple(tensor.shape)}{mend}")
 
 
+def _check_like(tensor: object, first: Tensor, name: str, first_name: str = "x") -> None:
+    _check_floats(tensor, name)
+    if tensor.dtype != first.dtype:
+        raise TypeError(
+            f"{name}: expected {first_name}'s dtype {first.dtype}, got {tensor.dtype}; "
+            f"try {name}.to({first_name}.dtype)"
+        )
+
+
 def _check_matrices(f: object, g: object) -> None:
     for matrix, name in ((f, "f"), (g, "g")):
         _check_floats(matrix, name)
@@ -420,8 +441,7 @@ def _check_matrices(f: object, g: object) -> None:
             raise ValueError(
                 f"{name}: expected rows and columns, at least one of each, got {tuple(matrix.shape)}"
             )
-    if f.dtype != g.dtype:
-        raise TypeError(f"g: expected f's dtype {f.dtype}, got {g.dtype}; try g.to(f.dtype)")
+    _check_like(g, f, "g", "f")
 
 
 def _checked_layer(
@@ -430,9 +450,10 @@ def _checked_layer(
     for tensor, name, axes in ((x, "x", "(N, C, H, W)"), (weight, "weight", "(O, C / groups, kh, kw)")):
         _check_floats(tensor, name)
         _check_four(tensor, name, axes)
-    if weight.dtype != x.dtype:
-        raise TypeError(f"weight: expected x's dtype {x.dtype}, got {weight.dtype}; try weight.to(x.dtype)")
+    _check_like(weight, x, "weight")
     outputs, inputs = weight.shape[:2]
+    if not _is_whole(groups):
+        raise TypeError(f"groups: expected a whole number, got {groups!r}")
     if groups < 1 or outputs % groups or outputs == 0:
         raise ValueError(f"groups: {groups} doesn't divide the {outputs} output channels of weight")
     if x.shape[1] != inputs * groups or inputs == 0:
@@ -440,6 +461,10 @@ def _checked_layer(
             f"weight: {tuple(weight.shape)} with {groups} groups wants {inputs * groups} input channels, "
             f"x {tuple(x.shape)} has {x.shape[1]}"
         )
-    if bias is not None and bias.shape != (outputs,):
-        raise ValueError(f"bias: expected one number for each of {outputs} outputs, got {tuple(bias.shape)}")
+    if bias is not None:
+        _check_like(bias, x, "bias")
+        if bias.shape != (outputs,):
+            raise ValueError(
+                f"bias: expected one number for each of {outputs} outputs, got {tuple(bias.shape)}"
+            )
     return _layout(x.shape[2:], tuple(weight.shape[2:]), stride, padding, dilation)

@@ -70,7 +70,8 @@ class ReceptiveField(NamedTuple):
     """Which pixels an output can see: number q sees ``size`` pixels, the first of them ``start + q * jump``.
 
     Attributes:
-        size: pixels along one side.
+        size: pixels along one side, from the first to the last. Between them some stay unseen where a
+            layer's dilation times the jump before it is larger than the field before it.
         jump: pixels from the field of one output to that of the next: the product of the strides.
         start: the first pixel that output 0 sees; below 0 it lies in the padding.
     """
