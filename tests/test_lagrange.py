@@ -2,6 +2,8 @@
 
 import os
 import runpy
+import subprocess
+import sys
 import threading
 import time
 from itertools import product
@@ -373,8 +375,61 @@ def test_repeated_constraints():
     assert (point.x, point.kind) == ((1, 0), "minimum")
     assert not solution.continua
     # Squared, a constraint has a gradient of zero wherever it holds.
-    (line,) = equal(x**2 + y**2, equalities=[(x + y - 1) ** 2]).continua
-    assert not line.witness.licq
+    solution = equal(x**2 + y**2, equalities=[(x + y - 1) ** 2])
+    (point,) = solution.points
+    assert (point.x, point.licq, point.multipliers) == ((Rational(1, 2), Rational(1, 2)), False, None)
+    assert not solution.continua
+
+
+@pytest.mark.parametrize("again", [CIRCLE, -3 * CIRCLE, x * CIRCLE, CIRCLE**2])
+def test_constraints_that_follow_from_others_hide_nothing(again):
+    solution = equal(x, equalities=[CIRCLE, again])
+    assert [(point.x, point.kind) for point in solution.points] == [((-1, 0), "minimum"), ((1, 0), "maximum")]
+    assert not solution.continua
+    solution = at_most(x, [CIRCLE, again])
+    assert (solution.points[0].x, solution.points[0].kind) == ((-1, 0), "minimum")
+    if again != x * CIRCLE:
+        assert not solution.continua
+
+
+def test_a_family_with_one_feasible_point_is_no_continuum():
+    for f, inequalities, kind in [
+        (y**2, [x, -x, x - 1], "undecided"),
+        (y**2, [x**2 + y**2], "undecided"),
+        (-x - y, [x, y, x + y], "minimum"),  # x + y = 0 touches the quadrant in its corner
+    ]:
+        solution = at_most(f, inequalities)
+        (point,) = solution.points
+        assert (point.x, point.kind) == ((0, 0), kind)
+        assert all(continuum.witness is None for continuum in solution.continua)
+    assert "wasn't shown" in str(solution)
+
+
+def test_a_family_whose_multipliers_are_negative_is_no_continuum():
+    solution = at_most(x**2 + y**2, [CIRCLE])
+    (point,) = solution.points
+    assert (point.x, point.kind, solution.continua) == ((0, 0), "minimum", ())
+    # On the circle, where f = 0, its multiplier is x: one half of it can be lowest, the other can't.
+    (half,) = at_most(-x * CIRCLE, [CIRCLE], [z], (x, y, z)).continua
+    assert half.value == 0
+    assert not half.witness.failed
+    assert half.witness.inequality_multipliers[0] >= 0
+    # A negative one is no reason to reject where another inequality helps.
+    assert at_most(x**2 + y**2, [CIRCLE, -CIRCLE]).continua
+
+
+def test_what_follows_from_the_family_does_not_hide_that_it_is_infeasible():
+    assert at_most(x, [CIRCLE, 5 - x]).feasible is False
+    solution = at_most(x**2, [1 - x * y, -x])
+    assert (solution.points, solution.continua, solution.feasible) == ((), (), True)
+
+
+def test_values_are_ordered_however_near():
+    for hundredths in (141, 142):
+        tiny, other = Rational(1, 10**40), Rational(hundredths, 100)
+        f = tiny * (x + y * (other - x))  # √2 or the other
+        values = [point.value for point in at_most(f, [-x], [x**2 - 2, y * (y - 1)]).points]
+        assert values == sorted([tiny * sqrt(2), tiny * other])
 
 
 def test_multipliers_that_are_not_unique():
@@ -414,11 +469,15 @@ def test_relations_as_constraints():
         ((x, (x, y), [x <= y]), "expected an expression"),
         ((x, (x, y), [], [x < 1]), "expected an expression"),
         (("x", (x, y)), "expected a sympy expression"),
+        ((x, (x, y), None), "expected a list"),
+        ((x**1001, (x, y)), "a power above 1000"),
         ((x, ()), "at least one"),
+        ((x, 3), "sympy symbols"),
         ((x, (x, x)), "different"),
         ((x, ("x",)), "sympy symbols"),
         ((x, (symbols("x", positive=True),)), "declared positive"),
         ((x, (symbols("x", integer=True),)), "declared integer"),
+        ((x, (symbols("x", extended_positive=True),)), "declared extended_positive"),
         ((x, (symbols("x", imaginary=True),)), "not real"),
     ],
 )
@@ -453,6 +512,11 @@ def test_a_hard_problem_ends_in_a_thread_too():
     assert "lower the degrees" in said[0]
 
 
+def test_expanding_a_power_ends_as_well():
+    with pytest.raises(TimeoutError):
+        lagrange((x + y + z) ** 900, (x, y, z), seconds=2)
+
+
 def test_the_other_process_is_ended(tmp_path):
     script = tmp_path / "endless.py"
     script.write_text(
@@ -466,6 +530,27 @@ def test_the_other_process_is_ended(tmp_path):
         os.kill(pid, 0)
 
 
+def test_the_other_process_outlives_a_killed_caller_by_no_more_than_its_time(tmp_path):
+    script, sign = tmp_path / "endless.py", tmp_path / "sign of life"
+    script.write_text(
+        f"import time, pathlib\nsign = pathlib.Path({str(sign)!r})\n"
+        "while True: sign.write_text(str(time.time())); time.sleep(0.1)\n"
+    )
+    call = "import runpy, sys; from yolov3_lib.bonus.time_limit import run_within as r"
+    caller = subprocess.Popen([sys.executable, "-c", f"{call}; r(4, runpy.run_path, sys.argv[1])", script])
+    while not sign.exists():
+        assert caller.poll() is None
+        time.sleep(0.1)
+    caller.kill()
+    caller.wait()
+    for _ in range(30):
+        before = sign.read_text()
+        time.sleep(2)
+        if sign.read_text() == before:
+            return
+    pytest.fail("the process goes on after its time")
+
+
 def test_results_exceptions_prints_and_deaths_come_back(capfd):
     assert run_within(30, divmod, 7, 2) == (3, 1)
     assert run_within(30, print, "hello") is None
@@ -477,7 +562,7 @@ def test_results_exceptions_prints_and_deaths_come_back(capfd):
 
 
 def test_a_limit_must_be_one_and_the_function_importable():
-    for seconds in (0, -1, float("nan")):
+    for seconds in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="above 0"):
             run_within(seconds, time.sleep, 1)
     with pytest.raises(ValueError, match="at the top"):

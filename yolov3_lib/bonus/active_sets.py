@@ -3,10 +3,9 @@
 `lagrange.kkt` checks its input and hands it to a `Problem`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import combinations
+from functools import cached_property, cmp_to_key
 
 import sympy
 from sympy import QQ, Expr, Symbol
@@ -14,8 +13,16 @@ from sympy.polys.orderings import grevlex
 from sympy.polys.polyclasses import ANP
 from sympy.polys.rings import PolyElement, PolyRing
 
-from yolov3_lib.bonus.exact_linear import combination, eliminated, minors, signature
-from yolov3_lib.bonus.real_algebra import RealPoint, dimension, real_solutions
+from yolov3_lib.bonus.exact_linear import combination, eliminated, signature
+from yolov3_lib.bonus.fritz_john import (
+    feasible_point,
+    fritz_john,
+    gradient_at,
+    is_affine,
+    multiplier_signs,
+    subsets,
+)
+from yolov3_lib.bonus.real_algebra import RealPoint, dimension, is_below
 from yolov3_lib.bonus.solution import Continuum, Solution, StationaryPoint
 
 
@@ -43,43 +50,43 @@ class Problem:
         return [self.ring.from_expr(sympy.expand(e)) for e in self.inequality_expressions]
 
     def solve(self) -> Solution:
-        points: dict[tuple[Expr, ...], StationaryPoint] = {}
-        places: dict[tuple[Expr, ...], list] = {}
+        met: dict[tuple[Expr, ...], RealPoint] = {}
         continua: dict[tuple[Expr, ...], Continuum] = {}
-        for active in _subsets(range(len(self.inequalities))):
+        for active in subsets(range(len(self.inequalities))):
             constraints = self.equalities + [self.inequalities[j] for j in active]
-            found, families = _fritz_john(self.f, constraints, self.ring)
-            for point in found:
-                if point.exact not in points:
-                    points[point.exact] = self.describe(point)
-                    places[point.exact] = self.place(point)
+            found, families = fritz_john(self.f, constraints, self.ring)
             for basis in families:
                 equations = tuple(p.as_expr() for p in basis)
                 if equations in continua:
                     continue
-                continuum, singular = self.continuum(basis, active)
+                continuum, unclear = self.continuum(basis, active)
                 if continuum:
                     continua[equations] = continuum
-                for point in singular:
-                    points.setdefault(point.exact, self.describe(point))
-                    places[point.exact] = self.place(point)
-        by_value = [points[x] for x in sorted(points, key=places.get)]
+                found = found + unclear
+            for point in found:
+                met.setdefault(point.exact, point)
+        described = [(point, self.describe(point)) for point in met.values()]
+        by_value = [shown for _, shown in sorted(described, key=cmp_to_key(self.order))]
         holding = tuple(point for point in by_value if not point.failed)
         failing = tuple(point for point in by_value if point.failed)
         feasible = True if holding else self.can_be_met(continua)
         return Solution(holding, tuple(continua.values()), failing, feasible)
 
-    def place(self, point: RealPoint) -> list:
-        """The value of f and the coordinates, near enough to sort by."""
-        return [point.root.approximation(number) for number in (point.at(self.f), *point.coordinates)]
+    def order(self, one: tuple[RealPoint, StationaryPoint], two: tuple[RealPoint, StationaryPoint]) -> int:
+        """−1, 0 or 1, by the value of f and then by the coordinates, exactly."""
+        (a, shown_a), (b, shown_b) = one, two
+        names = zip((shown_a.value, *shown_a.x), (shown_b.value, *shown_b.x), strict=True)
+        numbers = zip((a.at(self.f), *a.coordinates), (b.at(self.f), *b.coordinates), strict=True)
+        for (name_a, name_b), (number_a, number_b) in zip(names, numbers, strict=True):
+            if name_a != name_b:
+                return -1 if is_below(a.root, number_a, b.root, number_b) else 1
+        return 0
 
     def can_be_met(self, continua: dict) -> bool | None:
         """Whether any point satisfies the constraints: the one nearest to some place would be stationary."""
         if any(continuum.witness for continuum in continua.values()):
             return True
-        witness, _, complete = _feasible_point(
-            self.equalities, self.inequalities, self.ring, codimension=None
-        )
+        witness, _, complete = feasible_point(self.equalities, self.inequalities, self.ring, codimension=None)
         return True if witness else (False if complete else None)
 
     # What a candidate is.
@@ -88,18 +95,18 @@ class Problem:
         signs = [point.sign(g) for g in self.inequalities]
         active = tuple(j for j, sign in enumerate(signs) if sign == 0)
         exact = point.root.exact
+        normals = self.equalities + [self.inequalities[j] for j in active]
+        rank = len(eliminated([gradient_at(point, g) for g in normals])[1])
+        licq = rank == len(normals)
         infeasible = next((j for j, sign in enumerate(signs) if sign > 0), None)
         if infeasible is not None:
             failed = (
                 f"infeasible: inequality {infeasible} is {exact(point.at(self.inequalities[infeasible]))} > 0"
             )
             return StationaryPoint(
-                point.exact, exact(point.at(self.f)), "rejected", None, None, active, True, failed
+                point.exact, exact(point.at(self.f)), "rejected", None, None, active, licq, failed
             )
-        normals = self.equalities + [self.inequalities[j] for j in active]
-        rank = len(eliminated([_gradient_at(point, g) for g in normals])[1])
-        licq = rank == len(normals)
-        multipliers, failed = self.multipliers(point, active, licq or all(map(_is_affine, normals)))
+        multipliers, failed = self.multipliers(point, active, licq or all(map(is_affine, normals)))
         kind = "undecided" if multipliers is None or failed else self.kind(point, active, multipliers, licq)
         m = len(self.equalities)
         shown = None if multipliers is None else tuple(exact(number) for number in multipliers)
@@ -121,9 +128,9 @@ class Problem:
         m, zero = len(self.equalities), point.root.number([])
         wrong = None
         # If any multipliers will do, then also some whose gradients are independent (Carathéodory).
-        for chosen in sorted(_subsets(active), key=len, reverse=True):
+        for chosen in sorted(subsets(active), key=len, reverse=True):
             normals = self.equalities + [self.inequalities[j] for j in chosen]
-            solved = combination([_gradient_at(point, g) for g in normals], _gradient_at(point, self.f))
+            solved = combination([gradient_at(point, g) for g in normals], gradient_at(point, self.f))
             if solved is None:
                 continue
             numbers = solved[:m] + [zero] * len(self.inequalities)
@@ -146,7 +153,7 @@ class Problem:
 
         def curvature(held: Sequence[int]) -> tuple[int, int, int]:
             normals = self.equalities + [self.inequalities[j] for j in held]
-            return signature(hessian, [_gradient_at(point, g) for g in normals], point.root)
+            return signature(hessian, [gradient_at(point, g) for g in normals], point.root)
 
         positive, negative, zero = curvature(strong)
         if not negative and not zero:
@@ -174,99 +181,23 @@ class Problem:
     def continuum(
         self, basis: list[PolyElement], active: tuple[int, ...]
     ) -> tuple[Continuum | None, list[RealPoint]]:
-        """A family of candidates, None where surely nothing of it is real and feasible; singular points."""
+        """A family of candidates, None where surely no minimum is on it; and points of it that may be alone.
+
+        A minimum that needs other inequalities to be active for its multipliers is met with that set.
+        """
+        conditions = self.inequalities + multiplier_signs(
+            self.f, self.equalities, [self.inequalities[j] for j in active]
+        )
+        if basis:
+            conditions = [p.rem(basis) for p in conditions]
+        if any(p.is_ground and p.LC > 0 for p in conditions):
+            return None, []
+        conditions = [p for p in conditions if not p.is_ground]
         codimension = len(self.variables) - dimension(basis, self.ring)
-        witness, singular, complete = _feasible_point(basis, self.inequalities, self.ring, codimension)
+        witness, unclear, complete = feasible_point(basis, conditions, self.ring, codimension)
         if witness is None and complete:
             return None, []
         rest = self.f.rem(basis) if basis else self.f
         value = QQ.to_sympy(rest.coeff(1)) if rest.is_ground else None
         described = self.describe(witness) if witness else None
-        return Continuum(tuple(p.as_expr() for p in basis), active, value, described), singular
-
-
-def _fritz_john(
-    f: PolyElement, constraints: list[PolyElement], ring: PolyRing
-) -> tuple[list[RealPoint], list[list[PolyElement]]]:
-    """Where all constraints are 0 and their gradients together with that of f are linearly dependent.
-
-    That holds at every local minimum and maximum, whether or not the constraints' own gradients are
-    independent: all minors of the gradients' matrix vanish. No multiplier is an unknown here, so one that
-    isn't unique can't make infinitely many solutions of one point.
-    """
-    rows = [_gradient(g) for g in (f, *_without_repetition(constraints))]
-    return real_solutions([*constraints, *minors(rows, len(rows))], ring)
-
-
-def _without_repetition(constraints: list[PolyElement]) -> list[PolyElement]:
-    """Leaves out a linear constraint whose gradient depends on linear ones before it: it adds nothing."""
-    kept, rows = [], []
-    for constraint in constraints:
-        if _is_affine(constraint):
-            row = [p.coeff(1) for p in _gradient(constraint)]
-            if len(eliminated([*rows, row])[1]) == len(rows):
-                continue
-            rows.append(row)
-        kept.append(constraint)
-    return kept
-
-
-def _feasible_point(
-    equations: list[PolyElement], inequalities: list[PolyElement], ring: PolyRing, codimension: int | None
-) -> tuple[RealPoint | None, list[RealPoint], bool]:
-    """A real solution of the equations that satisfies the inequalities, if one is found.
-
-    A closed set that isn't empty has a point nearest to any given one, and that is stationary for the
-    distance.
-
-    Args:
-        codimension: of the equations' solutions, if a smooth point of them is wanted; None for any point.
-
-    Returns:
-        The point; where there is none, those that aren't smooth; and whether the search was complete.
-    """
-    complete, singular = False, []
-    for k in range(3):
-        anchor = [QQ(0) if k == 0 else QQ(i + k, 1 + 2 * i + k) for i in range(ring.ngens)]
-        distance = sum(((x - a) ** 2 for x, a in zip(ring.gens, anchor, strict=True)), ring.zero)
-        whole = True
-        for active in _subsets(range(len(inequalities))):
-            constraints = equations + [inequalities[j] for j in active]
-            if codimension is None:
-                points, families = _fritz_john(distance, constraints, ring)
-            else:
-                # A basis may hold more equations than its solutions have codimensions.
-                rows = [_gradient(p) for p in (distance, *constraints)]
-                dependent = minors(rows, codimension + len(active) + 1)
-                points, families = real_solutions([*constraints, *dependent], ring)
-            whole = whole and not families
-            for point in points:
-                smooth = codimension in (
-                    None,
-                    len(eliminated([_gradient_at(point, p) for p in equations])[1]),
-                )
-                if all(point.sign(g) <= 0 for g in inequalities):
-                    if smooth:
-                        return point, [], True
-                    singular.append(point)
-                    whole = False
-        # With several equations a part of lower dimension might hide from the minors.
-        complete = complete or (whole and (codimension is None or len(equations) == codimension))
-    return None, singular, complete
-
-
-def _subsets(items: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    for size in range(len(items) + 1):
-        yield from combinations(items, size)
-
-
-def _is_affine(polynomial: PolyElement) -> bool:
-    return all(sum(powers) <= 1 for powers in polynomial)
-
-
-def _gradient(polynomial: PolyElement) -> list[PolyElement]:
-    return [polynomial.diff(i) for i in range(polynomial.ring.ngens)]
-
-
-def _gradient_at(point: RealPoint, polynomial: PolyElement) -> list[ANP]:
-    return [point.at(p) for p in _gradient(polynomial)]
+        return Continuum(tuple(p.as_expr() for p in basis), active, value, described), unclear

@@ -14,18 +14,18 @@ def minors(rows: list[list[PolyElement]], size: int) -> list[PolyElement]:
     if size > len(rows) or size > len(columns):
         return []
     return [
-        _determinant([[row[j] for j in chosen] for row in some])
+        determinant([[row[j] for j in chosen] for row in some])
         for some in combinations(rows, size)
         for chosen in combinations(columns, size)
     ]
 
 
-def _determinant(matrix: list[list]) -> object:
+def determinant(matrix: list[list]) -> object:
     """By the first row: without division, for polynomials can't be divided."""
     if len(matrix) == 1:
         return matrix[0][0]
     rest = matrix[1:]
-    cofactors = [_determinant([row[:j] + row[j + 1 :] for row in rest]) for j in range(len(matrix))]
+    cofactors = [determinant([row[:j] + row[j + 1 :] for row in rest]) for j in range(len(matrix))]
     terms = [entry * cofactor for entry, cofactor in zip(matrix[0], cofactors, strict=True)]
     return sum(terms[2::2], terms[0]) - sum(terms[3::2], terms[1])
 

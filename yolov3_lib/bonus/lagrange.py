@@ -9,7 +9,7 @@ A point that is found is a *local* matter. What follows globally is said at `Sol
 Sources: the course's document, section 8.2; Nocedal & Wright, *Numerical Optimization*, chapter 12.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import sympy
@@ -37,7 +37,14 @@ _UNUSED = (
     "rational",
     "irrational",
     "nonzero",
+    "extended_positive",
+    "extended_negative",
+    "extended_nonpositive",
+    "extended_nonnegative",
+    "extended_nonzero",
+    "transcendental",
 )
+_HIGHEST = 1000  # a power: beyond it, sympy's dense polynomials fill the memory before any time is up
 _ADVICE = (
     "Exact algebra gets hard quickly: lower the degrees, use fewer variables or constraints, or give it more "
     "time with seconds=…; scipy.optimize.minimize gives approximate answers of any size."
@@ -50,7 +57,8 @@ def lagrange(
     """Every real stationary point of f where all the equalities are 0.
 
     Points where the constraints' gradients are dependent are found as well: a minimum there may have no
-    multipliers.
+    multipliers. (A constraint that is a square, or follows from others, makes them dependent everywhere; for
+    the search it counts without the square, or not at all.)
 
     Args:
         f: a polynomial with rational coefficients.
@@ -94,8 +102,8 @@ def kkt(
     """
     problem = Problem(*_checked(f, variables, equalities, inequalities))
     if seconds is None:
-        return problem.solve()
-    return run_within(seconds, Problem.solve, problem, advice=_ADVICE)
+        return _solved(problem)
+    return run_within(seconds, _solved, problem, advice=_ADVICE)
 
 
 def bordered_polynomial(hessian: sympy.Matrix, jacobian: sympy.Matrix, z: Symbol) -> Poly:
@@ -134,12 +142,21 @@ def tangent_eigenvalues(hessian: ArrayLike, jacobian: ArrayLike) -> np.ndarray:
     return np.linalg.eigvalsh(tangent.T @ hessian @ tangent)
 
 
+def _solved(problem: Problem) -> Solution:
+    """Expanding a power can take any time: that too belongs to the process that has a limit."""
+    for name, expression in _named(
+        problem.objective, problem.equality_expressions, problem.inequality_expressions
+    ):
+        _check_polynomial(expression, name, problem.variables)
+    return problem.solve()
+
+
 # --- The input ---
 
 
 def _checked(f: object, variables: object, equalities: object, inequalities: object) -> tuple:
     """The problem as (variables, f, equalities, inequalities), expressions all. Raises ValueError."""
-    variables = (variables,) if isinstance(variables, Symbol) else tuple(variables)
+    variables = tuple(variables) if isinstance(variables, Iterable) else (variables,)
     if (
         not variables
         or not all(isinstance(v, Symbol) for v in variables)
@@ -154,20 +171,21 @@ def _checked(f: object, variables: object, equalities: object, inequalities: obj
                 "what you know of its sign as an inequality"
             )
     for name, given in (("equalities", equalities), ("inequalities", inequalities)):
-        if isinstance(given, (Expr, sympy.core.relational.Relational, str)):
-            raise ValueError(f"{name}: expected a list; write [{given}]")
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise ValueError(f"{name}: expected a list, such as [x + y - 1], got {given}")
     h = tuple(_side(g, f"equalities[{i}]", sympy.Eq) for i, g in enumerate(equalities))
     g = tuple(_side(g, f"inequalities[{i}]", sympy.Le, sympy.Ge) for i, g in enumerate(inequalities))
-    named = [("f", _side(f, "f"))]
-    named += [(f"equalities[{i}]", e) for i, e in enumerate(h)]
-    named += [(f"inequalities[{i}]", e) for i, e in enumerate(g)]
-    for name, expression in named:
-        _check_polynomial(expression, name, variables)
-        if name != "f" and not Poly(expression, *variables).total_degree() > 0:
-            raise ValueError(
-                f"{name} is {expression}, which depends on no variable: leave it out, or mend it"
-            )
-    return variables, named[0][1], h, g
+    f = _side(f, "f")
+    for name, expression in _named(f, h, g):
+        _check_holding(expression, name, variables)
+    return variables, f, h, g
+
+
+def _named(f: Expr, equalities: Sequence[Expr], inequalities: Sequence[Expr]) -> list[tuple[str, Expr]]:
+    named = [("f", f)]
+    named += [(f"equalities[{i}]", e) for i, e in enumerate(equalities)]
+    named += [(f"inequalities[{i}]", e) for i, e in enumerate(inequalities)]
+    return named
 
 
 def _side(given: object, name: str, *relations: type) -> Expr:
@@ -185,7 +203,7 @@ def _side(given: object, name: str, *relations: type) -> Expr:
         raise ValueError(f"{name} is {given!r}: expected a sympy expression") from None
 
 
-def _check_polynomial(expression: Expr, name: str, variables: tuple[Symbol, ...]) -> None:
+def _check_holding(expression: Expr, name: str, variables: tuple[Symbol, ...]) -> None:
     strangers = sorted(map(str, getattr(expression, "free_symbols", set()) - set(variables)))
     if strangers:
         raise ValueError(
@@ -194,10 +212,17 @@ def _check_polynomial(expression: Expr, name: str, variables: tuple[Symbol, ...]
         )
     if expression.has(sympy.Float):
         raise ValueError(f"{name} holds a decimal fraction, {expression}: write Rational(1, 10) for 0.1")
+    if any(power.exp.is_Integer and power.exp > _HIGHEST for power in expression.atoms(sympy.Pow)):
+        raise ValueError(f"{name} holds a power above {_HIGHEST}, too high for exact algebra")
+
+
+def _check_polynomial(expression: Expr, name: str, variables: tuple[Symbol, ...]) -> None:
     try:
-        Poly(expression, *variables, domain=QQ)
+        polynomial = Poly(expression, *variables, domain=QQ)
     except (sympy.PolynomialError, sympy.CoercionFailed):
         raise ValueError(
             f"{name} is {expression}, no polynomial with rational coefficients, and only of those are all "
             "solutions found. A root or a quotient can often be replaced by a new variable with an equation"
         ) from None
+    if name != "f" and not polynomial.total_degree() > 0:
+        raise ValueError(f"{name} is {expression}, which depends on no variable: leave it out, or mend it")

@@ -267,6 +267,9 @@ class LineSearchDescent(torch.optim.Optimizer):
             line.move(0.0)
             group["stalls"] += 1
             group["last_step"], group["next_step"] = 0.0, group["first_step"]
+        except BaseException:  # Ctrl-C and an error in the closure included: no trial point is left behind
+            line.move(0.0)
+            raise
         else:
             line.move(found.x)
             group["last_step"] = found.x

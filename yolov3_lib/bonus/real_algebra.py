@@ -69,14 +69,6 @@ class RealRoot:
                 return 1 if low > 0 else -1
             self.halve()
 
-    def approximation(self, number: ANP, error: object = QQ(1, 2**64)) -> object:
-        """A rational number that is no farther from the given one than the error."""
-        while True:
-            low, high = self.interval(number)
-            if high - low <= error:
-                return (low + high) / 2
-            self.halve()
-
     def exact(self, number: ANP) -> Expr:
         """A number as sympy writes it: rational, with a square root, or a root of its minimal polynomial."""
         digits = number.to_list()
@@ -92,6 +84,16 @@ class RealRoot:
             if len(met) == 1:
                 return sympy.rootof(minimal, met[0])  # sympy counts real roots first, from the left
             self.halve()
+
+
+def is_below(root: RealRoot, number: ANP, other_root: RealRoot, other: ANP) -> bool:
+    """Whether a number is less than one of another field. It ends only if the two are different."""
+    while True:
+        (low, high), (other_low, other_high) = root.interval(number), other_root.interval(other)
+        if high < other_low or other_high < low:
+            return high < other_low
+        root.halve()
+        other_root.halve()
 
 
 class RealPoint:

@@ -49,8 +49,8 @@ class Continuum:
         equations: all zero there, and nowhere else.
         active: the inequalities that were taken as equations to find it.
         value: f, where it's the same on all of it by algebra; else None.
-        witness: one real, feasible, smooth point of it, so that near it there are infinitely many; None where
-            none was found. Then the complex solutions are infinitely many; of the real ones, those that
+        witness: one real and feasible point of it near which there are infinitely many; None where none was
+            found. Then the complex solutions are infinitely many; of the real and feasible ones, those that
             were met stand among the points, and more isn't known.
     """
 
@@ -63,7 +63,7 @@ class Continuum:
         where = ", ".join(f"{equation} = 0" for equation in self.equations) or "every point"
         value = f"; f = {self.value}" if self.value is not None else ""
         if self.witness is None:
-            found = "no smooth real feasible point of it was found"
+            found = "that it has infinitely many real feasible points wasn't shown"
             return f"a continuum over the complex numbers: {where}{value}; {found}"
         return f"a continuum: {where}{value}; on it {self.witness}"
 
@@ -74,7 +74,8 @@ class Solution:
 
     Attributes:
         points: those where the conditions hold, and those that no condition can judge, by value.
-        continua: infinitely many such points at a time.
+        continua: infinitely many such points at a time. Those where a condition surely fails all along are
+            left out.
         rejected: stationary points of `kkt` where a condition fails, which ``failed`` names.
         feasible: whether any point satisfies the constraints; None where that wasn't decided.
     """

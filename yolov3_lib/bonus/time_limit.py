@@ -6,9 +6,11 @@ fork, so that nothing of the caller's state is shared, and no script needs an ``
 """
 
 import json
+import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -42,10 +44,12 @@ def run_within(seconds: float, function: Callable[..., _T], *arguments: object, 
     Raises:
         TimeoutError: time is up; the process has been ended.
         RuntimeError: the process died, for want of memory say; with the last line that it wrote.
-        ValueError: ``seconds`` isn't positive, or the function can't be imported by another process.
+        ValueError: ``seconds`` isn't positive and finite, or another process can't import the function.
     """
-    if not seconds > 0:
-        raise ValueError(f"seconds is {seconds}: a time limit is a number above 0, or None for no limit")
+    if not 0 < seconds < float("inf"):
+        raise ValueError(
+            f"seconds is {seconds}: a time limit is a finite number above 0, or None for no limit"
+        )
     if function.__module__ == "__main__" or "<" in function.__qualname__:
         raise ValueError(
             f"{function.__qualname__} can't be imported by another process: define it in a module, at the top"
@@ -54,7 +58,7 @@ def run_within(seconds: float, function: Callable[..., _T], *arguments: object, 
     try:
         done = subprocess.run(
             [sys.executable, "-c", _START, start],
-            input=pickle.dumps((function, arguments)),
+            input=pickle.dumps(seconds) + pickle.dumps((function, arguments)),
             capture_output=True,
             timeout=seconds,
         )
@@ -74,6 +78,10 @@ def run_within(seconds: float, function: Callable[..., _T], *arguments: object, 
 def _serve() -> None:
     """The other side: reads a call from standard input, writes its result to standard output."""
     answer, sys.stdout = sys.stdout.buffer, sys.stderr  # what the function prints must not garble the answer
+    # If the caller was killed, nobody else would end this process.
+    alarm = threading.Timer(min(pickle.load(sys.stdin.buffer) + 1, threading.TIMEOUT_MAX), os._exit, [1])
+    alarm.daemon = True
+    alarm.start()
     function, arguments = pickle.load(sys.stdin.buffer)
     try:
         result = (True, function(*arguments))
