@@ -128,6 +128,37 @@ NEAREST = {
             return total
         """,
     ),
+    "a loop over plain numbers": Mutant(
+        "no loop over blocks",
+        """
+        def my_nearest_gradient(gradient, m):
+            batch, channels, height, width = gradient.shape
+            total = [0.0] * (gradient.numel() // m**2)
+            for place, value in enumerate(gradient.flatten().tolist()):
+                row, column = divmod(place, width)
+                total[row // m * (width // m) + column // m] += value
+            return torch.tensor(total).reshape(batch, channels, height // m, width // m)
+        """,
+    ),
+    "torch differentiates": Mutant(
+        "your own work",
+        """
+        def my_nearest_gradient(gradient, m):
+            batch, channels, height, width = gradient.shape
+            x = torch.zeros(batch, channels, height // m, width // m, requires_grad=True)
+            F.interpolate(x, scale_factor=m).backward(gradient)
+            return x.grad
+        """,
+    ),
+    "torch differentiates, by another door": Mutant(
+        "your own work",
+        """
+        def my_nearest_gradient(gradient, m):
+            batch, channels, height, width = gradient.shape
+            x = torch.zeros(batch, channels, height // m, width // m, requires_grad=True)
+            return torch.autograd.grad(upsampling.nearest(x, m), x, gradient)[0]
+        """,
+    ),
     "adds up in the caller's gradient": Mutant(
         "the inputs stay as they are",
         {SUM: "total = parts.sum(dim=(3, 5))\n    gradient.zero_()\n    return total"},

@@ -65,7 +65,7 @@ def _without(*borrowed: str) -> demands.Check:
     def check(student: Student, case: Case) -> str | None:
         with _Names() as names:
             student(*case)
-        found = sorted(name for name in names.called if any(part in name for part in borrowed))
+        found = sorted(names.called.intersection(borrowed))
         return f"yours calls torch's own {found[0]}" if found else None
 
     return check
@@ -134,7 +134,7 @@ _TRANSPOSED = Exercise(
         Property(
             "your own work",
             _maps(((2, 2),), ((2, 2),)),
-            _without("conv_transpose"),
+            _without("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
             "it should be done without torch's own function for it.",
             tries=2,
         ),
@@ -175,10 +175,14 @@ def _no_loop(student: Student, case: Case) -> str | None:
     """As many operations for many blocks as for few."""
     gradient, m = case
     sizes = (gradient, gradient.repeat(2, 2, 3, 3))
-    few, many = (work.calls_of_torch(student, (one, m)) for one in sizes)
-    if many > few + work.SPARE_CALLS:
-        blocks = [one.numel() // m**2 for one in sizes]
-        return f"yours took {few} calls of torch for {blocks[0]} blocks, and {many} for {blocks[1]}"
+    for unit, measure, spare in (
+        ("calls of torch", work.calls_of_torch, work.SPARE_CALLS),
+        ("steps of Python", work.steps_of_python, work.SPARE_STEPS),
+    ):
+        few, many = (measure(student, (one, m)) for one in sizes)
+        if many > few + spare:
+            blocks = [one.numel() // m**2 for one in sizes]
+            return f"yours took {few} {unit} for {blocks[0]} blocks, and {many} for {blocks[1]}"
     return None
 
 
@@ -233,6 +237,13 @@ _NEAREST_GRADIENT = Exercise(
             tries=2,
         ),
         Property(
+            "your own work",
+            _arriving(((1, 1, 2, 2),), (2,)),
+            _without("backward", "grad"),
+            "you know what the gradient is: write that, instead of asking torch to differentiate.",
+            tries=2,
+        ),
+        Property(
             "the inputs stay as they are",
             _arriving(((1, 1, 2, 2),), (2,)),
             demands.inputs_kept(_GRADIENT_INPUTS),
@@ -247,7 +258,7 @@ def nearest_gradient(student: Callable) -> Verdict:
 
     Args:
         student: a function of an ``(N, C, m·H, m·W)`` gradient (float32) and m, that gives ``(N, C, H, W)``;
-            without a loop over the blocks.
+            without a loop over the blocks, and without torch's differentiation.
     """
     return _NEAREST_GRADIENT.check(student)
 
