@@ -218,7 +218,7 @@ def ema_update(student: Callable) -> Verdict:
 
 
 class _MeanSquaredError:
-    """Half the mean squared error of a linear model, which notes how many examples it is given at a time."""
+    """The mean squared error of a linear model, which notes how many examples it is given at a time."""
 
     __name__ = "mse"
 
@@ -227,11 +227,11 @@ class _MeanSquaredError:
 
     def __call__(self, weights: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         self.largest = max(self.largest, len(inputs))
-        return ((inputs @ weights - targets) ** 2).mean() / 2
+        return ((inputs @ weights - targets) ** 2).mean()
 
 
 def _gradient(mse: _MeanSquaredError, weights: Tensor, inputs: Tensor, targets: Tensor, most: int) -> Tensor:
-    return inputs.T @ (inputs @ weights - targets) / len(inputs)
+    return 2 * inputs.T @ (inputs @ weights - targets) / len(inputs)
 
 
 @st.composite

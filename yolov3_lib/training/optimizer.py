@@ -9,7 +9,7 @@ from yolov3_lib.training.config import TrainConfig
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The config's optimizer, with weight decay on convolution weights only.
+    """The config's optimizer, with weight decay on kernels only: parameters of two dimensions or more.
 
     Batch normalization's scale and shift and the heads' biases don't decay: pulling them to zero has no
     meaning, and Darknet doesn't either.

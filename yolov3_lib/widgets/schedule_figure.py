@@ -55,7 +55,7 @@ class Schedule:
 CASES = {
     "Darknet": Schedule("step", 20, 4, 797),
     "Cosine": Schedule("cosine", 40, 1, 800, 1),
-    "The document's": Schedule("constant", 0, 1),
+    "Constant": Schedule("constant", 0, 1),
     "This chapter's": Schedule("cosine", 160, 1, 800, 1),
 }
 """Darknet's 1,000 iterations of burn-in are a fiftieth of its 50,200."""
