@@ -476,6 +476,25 @@ def test_no_progress_leaves_the_parameters_and_is_counted():
     assert optimizer.param_groups[0]["evaluations"] == 61
 
 
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_an_interrupted_search_leaves_no_trial_step_behind(search, error):
+    x = nn.Parameter(torch.tensor([1.0]))
+    calls = []
+
+    def closure():
+        calls.append(x.item())
+        if len(calls) == 2:
+            raise error
+        return x.square().sum()
+
+    optimizer = LineSearchDescent([x], search)
+    with pytest.raises(error):
+        optimizer.step(closure)
+    assert calls[1] != 1.0
+    assert x.item() == 1.0
+
+
 def test_at_a_minimum_nothing_moves_and_parameters_without_a_gradient_stay():
     x, unused = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.ones(1))
     frozen = nn.Parameter(torch.ones(2), requires_grad=False)
