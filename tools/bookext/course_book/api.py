@@ -29,8 +29,16 @@ def shorten_signature(
     return signature and signature.replace(ARRAY_LIKE, "~numpy.typing.ArrayLike"), returns
 
 
+def skip_fields_of_tuples(
+    app: Sphinx, what: str, name: str, member: object, skip: bool, options: object
+) -> bool | None:
+    """A named tuple's fields stand in its docstring already; "Alias for field number 0" adds nothing."""
+    return True if type(member).__name__ == "_tuplegetter" else None
+
+
 def setup(app: Sphinx) -> None:
     app.setup_extension("sphinx.ext.napoleon")
     # Before napoleon's own handler, which has the default priority of 500.
     app.connect("autodoc-process-docstring", keep_first_sentence, priority=400)
     app.connect("autodoc-process-signature", shorten_signature)
+    app.connect("autodoc-skip-member", skip_fields_of_tuples)
