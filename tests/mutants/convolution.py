@@ -76,6 +76,15 @@ CONV2D = {
             return F.conv2d(x, weight, stride=stride, padding=padding)
         """,
     ),
+    "torch makes the columns": Mutant(
+        "without torch's convolution",
+        """
+        def my_conv2d(x, weight, stride=1, padding=0):
+            rows = (x.shape[2] + 2 * padding - weight.shape[2]) // stride + 1
+            columns = F.unfold(x, weight.shape[2:], padding=padding, stride=stride)
+            return (weight.flatten(1) @ columns).unflatten(2, (rows, -1))
+        """,
+    ),
     "writes into the picture": Mutant(
         "the inputs stay as they are", {"    return y": "    x *= 0.5\n    return y"}
     ),
@@ -108,6 +117,24 @@ GRADIENTS = {
     ),
     "square kernels": Mutant(
         "a row", {"range(weight.shape[1])": "range(min(weight.shape))"}
+    ),
+    "autograd does it": Mutant(
+        "without autograd",
+        """
+        def my_backward(x, weight, delta):
+            x, weight = x.clone().requires_grad_(), weight.clone().requires_grad_()
+            y = F.conv2d(x[None, None], weight[None, None])[0, 0]
+            return torch.autograd.grad(y, (x, weight), delta)
+        """,
+    ),
+    "autograd does it in place": Mutant(
+        "without autograd",
+        """
+        def my_backward(x, weight, delta):
+            x, weight = x.clone().requires_grad_(), weight.clone().requires_grad_()
+            (correlate(x, weight) * delta).sum().backward()
+            return x.grad, weight.grad
+        """,
     ),
     "adds up in the picture": Mutant(
         "the inputs stay as they are",
