@@ -4,6 +4,7 @@ Runs here are a few steps of YOLOv3-tiny on a few generated scenes: real data, t
 """
 
 import json
+import math
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,6 +128,35 @@ def test_a_run_leaves_everything_that_it_promises(whole_run, data):
     assert first["map_area"] is None
     assert second["map_area"] == pytest.approx(outcome.best_map, abs=1e-5)
     assert second["loss"] == pytest.approx(sum(row["loss"] for row in steps[5:]) / 5, rel=1e-4)
+
+
+def test_validation_without_any_object_is_no_best_score(data, tmp_path):
+    class Emptied:
+        """The validation scenes as if nothing were in them."""
+
+        def __init__(self, dataset):
+            self.dataset = dataset
+
+        def __getattr__(self, name):
+            return getattr(self.dataset, name)
+
+        def __len__(self):
+            return len(self.dataset)
+
+        def annotation(self, index):
+            full = self.dataset.annotation(index)
+            none = slice(0, 0)
+            return replace(
+                full, boxes=full.boxes[none], classes=full.classes[none], names=(),
+                difficult=full.difficult[none], truncated=full.truncated[none],
+            )  # fmt: skip
+
+    train, val = data
+    outcome = Trainer(CONFIG, train, Emptied(val), tmp_path, QUIET).fit()
+    assert math.isnan(outcome.result.map_area)
+    assert outcome.best_map is None
+    assert (tmp_path / "last.safetensors").exists()
+    assert not (tmp_path / "best.safetensors").exists()
 
 
 def test_the_saved_detector_gives_the_saved_predictions_and_their_score(whole_run, data):

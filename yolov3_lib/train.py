@@ -15,6 +15,7 @@ with, and ``predictions.json.gz``, the last validation's detections.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import platform
 import signal
@@ -407,7 +408,8 @@ class Trainer:
             with atomic_path(self.run_dir / "predictions.json.gz") as temporary:
                 save_predictions(temporary, self.val_data.ids, detections, self.class_names, settings)
         score = float(self.result.map_area)
-        if self.best_map is None or score > self.best_map:
+        # NaN, where the validation images hold no object at all, is no score to be beaten.
+        if not math.isnan(score) and (self.best_map is None or score > self.best_map):
             self.best_map = score
             self._save_weights("best.safetensors")
         self.validation_seconds = time.monotonic() - began
