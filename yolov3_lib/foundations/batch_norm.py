@@ -117,7 +117,7 @@ def forward(x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float = EPSILON) ->
 
     Args:
         x: (N, C, H, W) floats, at least two values in each channel.
-        gamma: (C,), the new standard deviation of each channel (for a variance well above ε).
+        gamma: (C,); abs(γ) is the new standard deviation of each channel (for a variance well above ε).
         beta: (C,), the new mean of each channel.
         epsilon: as for `normalize`.
 
@@ -223,7 +223,7 @@ def fold(
 ) -> tuple[Tensor, Tensor]:
     """Weight and bias of one convolution that does what a convolution and its batch normalization do.
 
-    That holds with any padding: the border's zeros stay zeros under the scale, and the shift comes after.
+    That holds with any padding: what is folded acts on the convolution's output, and leaves its input alone.
 
     Args:
         weight: (O, C, kh, kw), the convolution before; a group's share of C is fine.

@@ -123,7 +123,7 @@ class Momentum(Rule):
     def move(self, theta: Tensor, g: Tensor, memory: dict[str, Any], group: dict[str, Any]) -> None:
         g = _decayed(g, theta, group)
         mu = group["momentum"]
-        v = memory.setdefault("v", torch.zeros_like(theta))
+        v = _kept("v", memory, theta)
         v.mul_(mu).add_(g)
         theta -= group["lr"] * (g + mu * v if group["nesterov"] else v)
 
@@ -163,7 +163,7 @@ class RMSprop(Rule):
 
     def move(self, theta: Tensor, g: Tensor, memory: dict[str, Any], group: dict[str, Any]) -> None:
         g = _decayed(g, theta, group)
-        s = memory.setdefault("s", torch.zeros_like(theta))
+        s = _kept("s", memory, theta)
         _average(s, g * g, group["beta"])
         theta -= group["lr"] * g / _root(s, group)
 
@@ -213,8 +213,7 @@ class Adam(Rule):
     def move(self, theta: Tensor, g: Tensor, memory: dict[str, Any], group: dict[str, Any]) -> None:
         g = self.decay(theta, g, group)
         beta1, beta2 = group["betas"]
-        m = memory.setdefault("m", torch.zeros_like(theta))
-        s = memory.setdefault("s", torch.zeros_like(theta))
+        m, s = _kept("m", memory, theta), _kept("s", memory, theta)
         # Each parameter counts for itself: one may have had no gradient in a step in which others had.
         t = memory["t"] = memory.get("t", 0) + 1
         _average(m, g, beta1)
@@ -233,7 +232,8 @@ class AdamW(Adam):
 
     First :math:`\theta \leftarrow (1 - \eta\lambda)\,\theta`, then Adam's step with the gradient as it is.
 
-    Source: Loshchilov and Hutter 2019. Twin: ``torch.optim.AdamW``.
+    Source: Loshchilov and Hutter 2019; theirs isn't multiplied by :math:`\eta` but by the schedule alone;
+    torch and this class multiply it. Twin: ``torch.optim.AdamW``.
 
     Args:
         params, lr, betas, eps, eps_inside, correction: as in `Adam`.
@@ -258,6 +258,13 @@ def bias(beta: float, t: int, correction: Correction = "power") -> float:
     take :math:`1 - \beta` and 1 for it.
     """
     return {"power": 1 - beta**t, "constant": 1 - beta, "none": 1.0}[correction]
+
+
+def _kept(name: str, memory: dict[str, Any], theta: Tensor) -> Tensor:
+    """The tensor of that name in the memory, the parameter's size; zeros the first time."""
+    if name not in memory:
+        memory[name] = torch.zeros_like(theta)
+    return memory[name]
 
 
 def _average(mean: Tensor, new: Tensor, beta: float) -> None:

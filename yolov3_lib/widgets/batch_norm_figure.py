@@ -352,8 +352,10 @@ def _picture(found: list[Channel], setting: Setting, said: dict[str, str]) -> Im
     panels = [figure.add_subplot(part) for part in pair]
     styles = (("a", "solid"), ("b", "dashed"), ("kept", "dotted"))
     for ax, which, title in zip(panels, "xy", ("x", f"y, {setting.mode}"), strict=True):
-        for letter, each, (color, style) in zip(_LETTERS, found, styles, strict=True):
-            ax.hist(getattr(each, which), bins=24, histtype="step", color=COLORS[color], linestyle=style,
+        shown = [getattr(each, which) for each in found]
+        bins = np.linspace(np.min(shown), np.max(shown) + 1e-6, 33)
+        for letter, values, (color, style) in zip(_LETTERS, shown, styles, strict=True):
+            ax.hist(values, bins=bins, histtype="step", color=COLORS[color], linestyle=style,
                     linewidth=1.6, label=f"channel {letter}")  # fmt: skip
         ax.set(title=title, yticks=[])
     panels[0].legend(fontsize=8)
@@ -361,7 +363,8 @@ def _picture(found: list[Channel], setting: Setting, said: dict[str, str]) -> Im
     batches = range(1, BATCHES + 1)
     lower.plot(batches, chosen.means, ".", color=COLORS["grid"], label="mean of a batch")
     lower.plot(batches, chosen.running_means, color=COLORS["a"], label="running mean")
-    lower.set(xlabel="batch")
+    lower.axvline(setting.batch, color=COLORS["b"], linestyle="dashed", linewidth=1, label="the batch above")
+    lower.set(xlabel="batch", ylabel="mean")
     lower.set_title(f"channel {_LETTERS[setting.channel]}: x = {said['x']} becomes y = {said['y']}", size=10)
     lower.legend(fontsize=8)
     return rendered(figure)

@@ -399,5 +399,5 @@ def _picture(race: Race, said: dict[str, str]) -> Image.Image:
         label = f"{runner.rule}, η = {said[f'{side}_lr']}"
         axes.plot(*zip(*walk, strict=True), style, color=COLORS[side], ms=3, lw=1.5, label=label)
     axes.set(xlim=(x0, x1), ylim=(y0, y1), xlabel="x", ylabel="y", title=f"{race.place}, {race.step} steps")
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper right", frameon=True, framealpha=1, edgecolor="none")
     return rendered(figure)
