@@ -228,6 +228,27 @@ def test_sure_answers_stay_finite_in_every_precision(dtype, size):
         assert slope.dtype == dtype
 
 
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float16, 4e4), (torch.float32, 3e38)])
+def test_logits_further_apart_than_the_dtype_reaches(dtype, size):
+    logits = tensor([size, -size], dtype=dtype, requires_grad=True)
+    for targets in (tensor(0), tensor([1.0, 0.0])):
+        loss = ce.categorical_cross_entropy(logits, targets)
+        assert loss.item() == 0
+        (slope,) = torch.autograd.grad(loss, logits)
+        assert slope.tolist() == [0, 0]
+    # The true loss, 2 · size, can't be written.
+    assert ce.categorical_cross_entropy(logits, tensor(1)).item() == math.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_focal_weight_keeps_the_dtype(dtype):
+    logits, targets = torch.zeros(2, dtype=dtype), tensor([1.0, 0.0])
+    loss = ce.focal_loss(logits, targets, 0.0, alpha=0.1)
+    assert loss.dtype == dtype
+    expected = tensor([0.1, 0.9], dtype=torch.float64) * math.log(2)
+    assert torch.allclose(loss.double(), expected, rtol=4 * torch.finfo(dtype).eps, atol=0)
+
+
 def test_large_logits_keep_their_digits():
     logits = tensor([9999.0, 9998.0])
     loss = ce.categorical_cross_entropy(logits, tensor(0))
@@ -292,6 +313,7 @@ TWO, THREE = torch.zeros(2), torch.zeros(2, 3)
         (lambda: ce.smooth_labels(tensor([1, 0]), 0.1), TypeError, "targets: expected a tensor of floats"),
         (lambda: ce.focal_loss(TWO, TWO + 0.5), ValueError, "targets: .* 0 and 1 only"),
         (lambda: ce.focal_loss(TWO, TWO, -1.0), ValueError, "gamma: .* got -1"),
+        (lambda: ce.focal_loss(TWO, TWO, math.inf), ValueError, "gamma: expected a finite .* got inf"),
         (lambda: ce.focal_loss(TWO, TWO, 2.0, 1.5), ValueError, "alpha: .* got 1.5"),
     ],
 )  # fmt: skip

@@ -16,12 +16,16 @@ Cross-entropy is minus the logarithm of the probability that they give to what h
     \qquad\text{and}\qquad -\sum_k y_k \ln p_k
 
 in nats, and its derivative by a logit is, both times, :math:`p - y`. Everything here is computed from the
-logits, in a form that neither overflows nor takes the logarithm of 0, whatever they are.
+logits, in a form that neither overflows nor takes the logarithm of 0; only a loss that is itself beyond the
+dtype's range comes out as infinity.
 
 Tensors are of floats, of any shape ``(...)``; where classes compete they lie along the **last** dimension,
 ``(..., C)`` (torch's own ``cross_entropy`` wants them second). Nothing is averaged: the caller decides over
-what. Gradients flow through every function, and are right at a logit of exactly 0 too.
+what. Gradients flow through every function to its logits, and are right at a logit of exactly 0 too; second
+derivatives, there alone, are not.
 """
+
+import math
 
 import torch
 from torch import Tensor
@@ -119,7 +123,10 @@ def categorical_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
             ``logits`` hold NaN or infinity.
     """
     distribution = _as_distribution(logits, targets)
-    return -(distribution * log_softmax(logits)).sum(dim=-1)
+    log_p = log_softmax(logits)
+    # Logits may differ by more than the dtype holds. A class without a share must not make that 0 · ∞, NaN.
+    no_matter = (distribution == 0) & log_p.isinf()
+    return -(distribution * log_p.masked_fill(no_matter, 0)).sum(dim=-1)
 
 
 def categorical_gradient(logits: Tensor, targets: Tensor) -> Tensor:
@@ -141,7 +148,7 @@ def entropy(probabilities: Tensor) -> Tensor:
     """
     _check_floats("probabilities", probabilities)
     _check_distribution("probabilities", probabilities)
-    return -torch.xlogy(probabilities, probabilities).sum(dim=-1)
+    return torch.special.entr(probabilities).sum(dim=-1)
 
 
 # --- Two changes to it ---
@@ -199,8 +206,8 @@ def focal_loss(logits: Tensor, targets: Tensor, gamma: float = 2.0, alpha: float
     targets = _check_targets(logits, targets)
     if not ((targets == 0) | (targets == 1)).all():
         raise ValueError("targets: the focal loss is defined for 0 and 1 only. Don't smooth them.")
-    if not gamma >= 0:
-        raise ValueError(f"gamma: expected a number that isn't negative, got {gamma}")
+    if not 0 <= gamma < math.inf:
+        raise ValueError(f"gamma: expected a finite number that isn't negative, got {gamma}")
     if alpha is not None and not 0 <= alpha <= 1:
         raise ValueError(f"alpha: expected a number from 0 to 1, or None; got {alpha}")
     # By its logarithm, for 1 − q itself rounds to 0 where q is nearly 1: q = σ(s) with s = ±t.
@@ -209,7 +216,7 @@ def focal_loss(logits: Tensor, targets: Tensor, gamma: float = 2.0, alpha: float
     loss = (gamma * log_wrong).exp() * _softplus(-toward_truth)
     if alpha is None:
         return loss
-    return torch.where(targets == 1, alpha, 1 - alpha) * loss
+    return (alpha * targets + (1 - alpha) * (1 - targets)) * loss
 
 
 # --- Parts ---
