@@ -53,6 +53,20 @@ MOMENTUM_WALK = {
             return points
         """,
     ),
+    "one tensor for all points but the start": Mutant(
+        "no momentum",
+        """
+        def my_momentum(slope, start, lr, momentum, steps):
+            place, velocity = start.clone(), torch.zeros_like(start)
+            points = [start]
+            for _ in range(steps):
+                velocity = momentum * velocity + slope(place)
+                place -= lr * velocity
+                points.append(place)
+            return points
+        """,
+    ),
+    "points as lists": Mutant("one step", {"return points": "return [p.tolist() for p in points]"}),
     "no velocity": Mutant("two steps", {VELOCITY: "slope(points[-1])"}),
     "asks twice": Mutant(
         "one gradient a step",

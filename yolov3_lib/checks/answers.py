@@ -56,12 +56,15 @@ class Question:
             return Failure(self.name, fault.message, fault.hint or self.hint)
         if self._same(given, expected):
             return None
-        if isinstance(given, float) and 0 < expected < 1 and self._same(given / 100, expected):
-            return Failure(
-                self.name, f"{_as_given(value)} isn't it", "give it as a fraction of 1, not in percent."
-            )
-        hint = next((slip.hint for slip in self.slips if self._same(given, slip.value())), self.hint)
-        return Failure(self.name, f"{_as_given(value)} isn't it", hint)
+        hint = next((slip.hint for slip in self.slips if self._same(given, slip.value())), None)
+        if (
+            hint is None
+            and isinstance(given, float)
+            and 0 < expected < 1
+            and self._same(given / 100, expected)
+        ):
+            hint = "give it as a fraction of 1, not in percent."
+        return Failure(self.name, f"{_as_given(value)} isn't it", hint or self.hint)
 
     def _same(self, given: object, expected: object) -> bool:
         if isinstance(expected, str):

@@ -56,24 +56,31 @@ def _momentum_points(slope: Slope, start: Tensor, lr: float, momentum: float, st
     return torch.stack(points)
 
 
-def _same_walk(student: Student, case: Case) -> str | None:
-    expected, answer = _momentum_points(*case), student(*case)
-    if isinstance(answer, (list, tuple)) and all(isinstance(point, Tensor) for point in answer):
-        shapes = {tuple(point.shape) for point in answer}
-        if shapes != {(2,)}:
-            raise Fault(f"expected points of shape (2,), yours have the shapes {sorted(shapes)}")
-        answer = torch.stack([point.double() for point in answer])
-    if not isinstance(answer, Tensor) or answer.ndim != 2:
+def _points(answer: object) -> Tensor:
+    """The points (T + 1, 2) of a list, or of a tensor that has them as rows."""
+    if isinstance(answer, Tensor) and answer.ndim == 2 and answer.shape[1] == 2:
+        return answer
+    if not isinstance(answer, (list, tuple)):
         raise Fault(f"expected a list of points, yours gave {kind(answer)}")
+    for number, point in enumerate(answer):
+        if not isinstance(point, Tensor):
+            raise Fault(f"expected a tensor of shape (2,) for each point, point {number} is {kind(point)}")
+        if tuple(point.shape) != (2,):
+            raise Fault(f"expected points of shape (2,), point {number} is {kind(point)}")
+    if len({point.data_ptr() for point in answer}) < len(answer):
+        raise Fault(
+            "some of your points are the same tensor",
+            "one tensor that is changed in its place is one point, however often it's in the list.",
+        )
+    return torch.stack([point.double() for point in answer]) if answer else torch.zeros(0, 2)
+
+
+def _same_walk(student: Student, case: Case) -> str | None:
+    expected, answer = _momentum_points(*case), _points(student(*case))
     if len(answer) != len(expected):
         raise Fault(
             f"expected {len(expected)} points for {case[4]} steps, yours gave {len(answer)}",
             "the start is a point too, and it comes first.",
-        )
-    if len(answer) > 1 and bool((answer == answer[-1]).all()):
-        raise Fault(
-            "all of your points are equal",
-            "one tensor that is changed in its place is one point, however often it's in the list.",
         )
     for number, (wanted, got) in enumerate(zip(expected, answer.double(), strict=True)):
         if not torch.allclose(wanted, got, rtol=1e-5, atol=1e-6):
@@ -100,7 +107,8 @@ _MOMENTUM = Exercise(
             "one step",
             _walks(st.just(1), _ROLLING),
             _same_walk,
-            "before the first step the ball is at rest. Which way does it go then, and how far?",
+            "before the first step the ball is at rest. Which way does it go then, and how far? In (7.6), "
+            "what is g multiplied by?",
         ),
         Property(
             "no momentum",
@@ -226,7 +234,8 @@ _ADAM = Exercise(
             "a later step",
             _adam_cases(st.integers(2, 6)),
             _same_parts(0),
-            "by how much have the weights of a mean added up after t steps? Look at (7.12) once more.",
+            "(7.13): what stands above the fraction line? And by how much have the weights of a mean added "
+            "up after t steps? Look at (7.12) once more.",
         ),
         Property(
             "tiny gradients",
@@ -501,6 +510,7 @@ ANSWERS = {
                 Slip(lambda: 0.0, "the gradient is 0, the mean of the gradients isn't."),
                 Slip(lambda: _CONSTANT, "that is the document's correction. What is t now?"),
                 Slip(lambda: 0.1 * 0.36 / math.sqrt(0.015984), "correct both means first."),
+                Slip(lambda: 10 * _second_step(), "and the learning rate?"),
             ),
             tolerance=0.0006,
         ),
@@ -510,6 +520,7 @@ ANSWERS = {
             "s is a quarter of the square, its root a half of the gradient's size.",
             (
                 Slip(lambda: -_first_rmsprop_step(), "the gradient is negative: where is downhill?"),
+                Slip(lambda: 10 * _first_rmsprop_step(), "and the learning rate?"),
                 Slip(lambda: 0.1, "that would be so if s were the square itself. It started at 0."),
                 Slip(lambda: 0.1 / math.sqrt(0.75), "which share of the square comes in, β or 1 − β?"),
             ),

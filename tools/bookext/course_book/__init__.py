@@ -31,4 +31,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for module in (elements, folds, boxes, links, pages, api):
         module.setup(app)
     # env_version: raise it when a change here must make Sphinx read every page anew.
-    return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 4, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import takewhile
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -112,27 +113,35 @@ MAKERS: dict[str, Callable[[str, list[nodes.Node]], nodes.Node]] = {"Chapter car
 def _caption(quote: nodes.block_quote, label: str) -> None:
     """Move a caption, and the figure above it, into one ``<figure>``."""
     caption = figure_caption("", *quote.children)
-    figure = _figure_above(quote)
-    if figure is None:
+    figures = _figure_above(quote)
+    if not figures:
         logger.warning(f"{label}: this caption has no figure above it", location=quote)
         quote.replace_self(caption)
         return
-    quote.parent.remove(quote)
     block = figure_block("", ids=[nodes.make_id(label.replace(".", "-"))])
-    figure.replace_self(block)
-    block += [figure, caption]
+    parent = figures[0].parent
+    # Not replace_self: it would hand the picture's classes, such as only-light, to the figure.
+    parent.insert(parent.index(figures[0]), block)
+    for figure in figures:
+        parent.remove(figure)
+    quote.parent.remove(quote)
+    block += [*figures, caption]
 
 
-def _figure_above(quote: nodes.block_quote) -> nodes.Element | None:
-    """The picture just above a caption: an image, or the last rich output of a code cell."""
-    position = quote.parent.index(quote)
-    above = quote.parent[position - 1] if position else None
+def _figure_above(quote: nodes.block_quote) -> list[nodes.Element]:
+    """The picture just above a caption: an image, or one for light and one for dark pages, or the last rich
+    output of a code cell."""
+    before = quote.parent.children[: quote.parent.index(quote)]
+    images = list(takewhile(lambda node: isinstance(node, nodes.image), reversed(before)))
+    if images:
+        return images[::-1]
+    above = before[-1] if before else None
     if isinstance(above, nodes.paragraph):
-        return above if any(above.findall(nodes.image)) else None
+        return [above] if any(above.findall(nodes.image)) else []
     if isinstance(above, nodes.container):
         outputs = [node for node in above.findall(nodes.container) if node.get("nb_element") == "mime_bundle"]
-        return outputs[-1] if outputs else None
-    return None
+        return outputs[-1:]
+    return []
 
 
 def setup(app: Sphinx) -> None:
