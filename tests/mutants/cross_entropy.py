@@ -66,6 +66,16 @@ CLASS_ENTROPY = {
             return torch.stack([t.logsumexp(dim=0) - t[k] for t, k in zip(logits, right)])
         """,
     ),
+    "torch's own": Mutant(
+        "nothing borrowed",
+        """
+        def my_class_entropy(logits, right):
+            return F.cross_entropy(logits, right, reduction="none")
+        """,
+    ),
+    "torch's own, but for the choice": Mutant(
+        "nothing borrowed", {f"log_sum - {PICK}": "-logits.log_softmax(1)[torch.arange(len(right)), right]"}
+    ),
     "works on the caller's logits": Mutant(
         "the inputs stay as they are",
         {f"relative = {RELATIVE}": f"relative = logits.sub_({RELATIVE[9:]})"},
@@ -116,6 +126,10 @@ YES_NO_ENTROPY = {
         def mended_bce(t, y):
             return (1 + torch.exp(t)).log() - y * t
         """,
+    ),
+    "torch's own": Mutant(
+        "nothing borrowed",
+        {RIGHT: 'F.binary_cross_entropy_with_logits(t, y, reduction="none")'},
     ),
     "no minus": Mutant("small logits", {RIGHT: f"-({RIGHT})"}),
     "the first term alone": Mutant("small logits", {RIGHT: "y * F.softplus(-t)"}),
@@ -171,6 +185,15 @@ FOCAL_SLOPE = {
     "a quotient": Mutant(
         SURE,
         {SLOPE: "(gamma * wrong ** (gamma - 1) * log_q - wrong**gamma / q) * q * wrong"},
+    ),
+    "autograd": Mutant(
+        "without autograd",
+        """
+        def my_focal_slope(t, y, gamma):
+            leaf = t.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(ce.focal_loss(leaf, y, gamma).sum(), leaf)
+            return slope
+        """,
     ),
     "writes into the logits": Mutant("the inputs stay as they are", {"s = sign * t": "s = t.mul_(sign)"}),
 }  # fmt: skip

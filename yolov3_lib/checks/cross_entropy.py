@@ -7,6 +7,7 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor, tensor
+from torch.overrides import TorchFunctionMode
 
 from yolov3_lib.checks import demands, work
 from yolov3_lib.checks.answers import Hunt, Question, Slip
@@ -104,6 +105,30 @@ def _no_loop(student: Student, case: Case) -> str | None:
     return None
 
 
+class _Names(TorchFunctionMode):
+    """Notes the names of torch's functions that are called in its block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: set[str] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.called.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+def _without(*parts: str) -> demands.Check:
+    """The function calls none of torch's functions with one of these parts in its name."""
+
+    def check(student: Student, case: Case) -> str | None:
+        with _Names() as names:
+            student(*case)
+        borrowed = sorted(name for name in names.called if any(part in name for part in parts))
+        return f"yours calls torch's own {borrowed[0]}" if borrowed else None
+
+    return check
+
+
 # Exercise 5.2: one of C classes.
 
 _INPUTS = ("logits", "right")
@@ -150,6 +175,13 @@ _CLASS_ENTROPY = Exercise(
             _one_of_several((2, 2), (3, 3)),
             _no_loop,
             "a tensor can be indexed by two lists at once: rows, and a column for each.",
+            tries=3,
+        ),
+        Property(
+            "nothing borrowed",
+            _one_of_several((2, 2), (3, 3)),
+            _without("cross_entropy", "nll_loss", "log_softmax", "logsumexp"),
+            "the largest logit, powers, a sum and a logarithm are enough.",
             tries=3,
         ),
         Property(
@@ -205,6 +237,13 @@ _YES_NO_ENTROPY = Exercise(
             _BINARY,
             "a logit of 40 where the target is 0 costs 40. Start from −ln(1 − σ(t)) = ln(1 + eᵗ), and from "
             "(5.12).",
+        ),
+        Property(
+            "nothing borrowed",
+            _questions(_SMALL, _HARD),
+            _without("cross_entropy"),
+            "the two terms of (5.2) are yours to write, each by (5.12).",
+            tries=3,
         ),
         Property(
             "the inputs stay as they are",
@@ -313,6 +352,13 @@ _FOCAL_SLOPE = Exercise(
             _PULLS,
             "0 · ln 0 isn't a number, and neither is 1 / 0. Which powers cancel before you compute, and what "
             "holds for ln q at any logit?",
+        ),
+        Property(
+            "without autograd",
+            _focal_cases(_SMALL, _HARD, (2.0,)),
+            _without("grad", "backward"),
+            "differentiate on paper: the product rule and the chain rule do it.",
+            tries=3,
         ),
         Property(
             "the inputs stay as they are",
