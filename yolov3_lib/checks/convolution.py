@@ -6,8 +6,6 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor, tensor
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from yolov3_lib.checks import demands, work
 from yolov3_lib.checks.answers import Hunt, Question, Slip
@@ -64,39 +62,6 @@ def _output(student: Student, case: Case) -> str | None:
     expected = twin.conv2d(x, weight, stride=stride, padding=padding)
     got = demands.as_tensor(student(*case), expected.shape)
     return _first_difference(expected, got, ("picture", "channel", "row", "column"))
-
-
-class _Names(TorchFunctionMode):
-    """Notes the names of torch's functions that are called in its block."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.called: set[str] = set()
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        # A tensor's method unfold only looks at the same numbers in other ways, and is nobody's convolution.
-        self.called.add("F.unfold" if func is F.unfold else getattr(func, "__name__", ""))
-        return func(*args, **(kwargs or {}))
-
-
-def _without(is_borrowed: Callable[[str], bool]) -> demands.Check:
-    """The function does its work without torch's functions of these names."""
-
-    def check(student: Student, case: Case) -> str | None:
-        with _Names() as names:
-            student(*case)
-        borrowed = sorted(filter(is_borrowed, names.called))
-        return f"yours calls torch's own {borrowed[0]}" if borrowed else None
-
-    return check
-
-
-def _convolves(name: str) -> bool:
-    return name.startswith("conv") or name in ("F.unfold", "im2col")
-
-
-def _differentiates(name: str) -> bool:
-    return name in ("backward", "grad", "convolution_backward")
 
 
 def _no_loop_over_places(student: Student, case: Case) -> str | None:
@@ -194,7 +159,7 @@ _CONV2D = Exercise(
         Property(
             "without torch's convolution",
             _layer(_SQUARE, ((2, 2),)),
-            _without(_convolves),
+            work.without("conv*", "F.unfold", "im2col"),
             "the point is to write it yourself. Indexing, sums and products are all it takes.",
             tries=3,
         ),
@@ -292,7 +257,7 @@ _CONV_GRADIENTS = Exercise(
         Property(
             "without autograd",
             _backward(((3, 3),), ((2, 2),)),
-            _without(_differentiates),
+            work.without("backward", "grad", "convolution_backward"),
             "write down what each weight collects and what it sends back: products and sums do it.",
             tries=3,
         ),

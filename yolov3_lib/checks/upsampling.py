@@ -6,7 +6,6 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, tensor
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from yolov3_lib.checks import demands, work
 from yolov3_lib.checks.answers import Hunt, Question, Slip
@@ -45,30 +44,6 @@ def _place(expected: Tensor, got: Tensor, names: Sequence[str]) -> str | None:
         where = ", ".join(f"{name} {number}" for name, number in zip(names, place, strict=True))
         return f"{where}: {demands.differ(expected[tuple(place)].item(), got[tuple(place)].item())}"
     return None
-
-
-class _Names(TorchFunctionMode):
-    """Notes which of torch's functions are called in its block."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.called: set[str] = set()
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.called.add(getattr(func, "__name__", ""))
-        return func(*args, **(kwargs or {}))
-
-
-def _without(*borrowed: str) -> demands.Check:
-    """The function does its work without these functions of torch."""
-
-    def check(student: Student, case: Case) -> str | None:
-        with _Names() as names:
-            student(*case)
-        found = sorted(names.called.intersection(borrowed))
-        return f"yours calls torch's own {found[0]}" if found else None
-
-    return check
 
 
 # Exercise 8.2: transposed convolution, and 8.3: the one that is to be mended.
@@ -134,7 +109,7 @@ _TRANSPOSED = Exercise(
         Property(
             "your own work",
             _maps(((2, 2),), ((2, 2),)),
-            _without("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+            work.without("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
             "it should be done without torch's own function for it.",
             tries=2,
         ),
@@ -239,7 +214,7 @@ _NEAREST_GRADIENT = Exercise(
         Property(
             "your own work",
             _arriving(((1, 1, 2, 2),), (2,)),
-            _without("backward", "grad"),
+            work.without("backward", "grad"),
             "you know what the gradient is: write that, instead of asking torch to differentiate.",
             tries=2,
         ),

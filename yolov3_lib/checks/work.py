@@ -1,9 +1,13 @@
-"""How much work a student's function does in Python: a loop over boxes shows in it, whatever it calls."""
+"""What a student's function does for its answer: how much work, in which a loop over boxes shows whatever it
+calls; and which functions of torch it calls.
+"""
 
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from types import FrameType
 
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from yolov3_lib.checks.demands import Check
@@ -23,6 +27,37 @@ class _Counter(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         self.calls += 1
         return func(*args, **(kwargs or {}))
+
+
+class _Names(TorchFunctionMode):
+    """Notes the names of torch's functions and tensors' methods that are called in its block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: set[str] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        # A tensor's method of the same name only looks at its numbers in another way.
+        self.called.add("F.unfold" if func is F.unfold else getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+def without(*borrowed: str) -> Check:
+    """The function calls none of these functions of torch.
+
+    Args:
+        borrowed: their names, ``*`` for any characters: ``"conv*"``.
+    """
+
+    def check(student: Student, case: Case) -> str | None:
+        with _Names() as names:
+            student(*case)
+        for name in sorted(names.called):
+            if any(fnmatchcase(name, pattern) for pattern in borrowed):
+                return f"yours calls torch's own {name}"
+        return None
+
+    return check
 
 
 def calls_of_torch(student: Student, case: Case) -> int:
