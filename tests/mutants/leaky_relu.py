@@ -66,6 +66,15 @@ PRELU = {
         {RIGHT: "torch.cat([torch.where(z[:, k:k+1] > 0, z[:, k:k+1], slopes[k] * z[:, k:k+1])"
          " for k in range(min(2, len(slopes)))], dim=1)"},
     ),
+    "torch's own": Mutant("your own work", {RIGHT: "torch.nn.functional.prelu(z, slopes)"}),
+    "two of torch's": Mutant(
+        "your own work", {RIGHT: "z.relu() - slopes[:, None, None] * torch.relu(-z)"}
+    ),
+    "a loop over the channels": Mutant(
+        "no loop over the channels",
+        {RIGHT: "torch.stack([torch.where(z[:, c] > 0, z[:, c], slopes[c] * z[:, c])"
+         " for c in range(len(slopes))], dim=1)"},
+    ),
     "slopes as numbers": Mutant(
         "the gradient of the slopes", {"slopes[:, None, None]": "tensor(slopes.tolist())[:, None, None]"}
     ),
@@ -79,6 +88,10 @@ PRELU = {
         "the inputs stay as they are",
         {f"return {RIGHT}": f"y = {RIGHT}\n    z.data.copy_(y.detach())\n    return y"},
     ),
+    "into z, entry by entry": Mutant(
+        "the inputs stay as they are",
+        {f"return {RIGHT}": "low = z <= 0\n    z[low] = (slopes[:, None, None] * z)[low]\n    return z"},
+    ),
 }  # fmt: skip
 
 QUIET = "(z <= 0).all(dim=1)"
@@ -86,6 +99,7 @@ PLACE = "-weight * (x.min() + x.max()) / 2"
 AWAKE, UP, DOWN = "nobody is silent", "silent, with a positive weight", "silent, with a negative weight"
 REVIVE = {
     "everybody": Mutant(AWAKE, {f"torch.where(quiet, {PLACE}, bias)": PLACE}),
+    "0 counts as awake": Mutant(UP, {"z <= 0": "z < 0"}),
     "whoever was once off": Mutant(AWAKE, {".all(dim=1)": ".any(dim=1)"}),
     "those that are never off": Mutant(AWAKE, {"z <= 0": "z > 0"}),
     "nothing changes": Mutant(UP, {PLACE: "bias"}),

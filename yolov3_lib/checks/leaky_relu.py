@@ -6,8 +6,9 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor, tensor
+from torch.overrides import TorchFunctionMode
 
-from yolov3_lib.checks import demands
+from yolov3_lib.checks import demands, work
 from yolov3_lib.checks.answers import Hunt, Question, Slip
 from yolov3_lib.checks.engine import Exercise, Property, Verdict
 from yolov3_lib.checks.student import Case, Fault, Student
@@ -104,7 +105,7 @@ _LEAKY_BACKWARD = Exercise(
             "the inputs stay as they are",
             _outputs(_WHOLE, (0.1,)),
             demands.inputs_kept(_BACKWARD_INPUTS),
-            "the layer below still needs these outputs: make a new tensor.",
+            "others still need the outputs and what came from above: make a new tensor.",
         ),
     ),
 )
@@ -158,7 +159,13 @@ def _prelu_gradient(which: int) -> demands.Check:
                 f"no gradient flows through it: yours gave {show(value)}",
                 "float(…), .item() and .detach() cut the gradient off.",
             )
-        found = torch.autograd.grad(value.sum(), leaves, allow_unused=True)[which]
+        try:
+            found = torch.autograd.grad(value.sum(), leaves, allow_unused=True)[which]
+        except RuntimeError as error:
+            raise Fault(
+                f"autograd can't go back through it: {str(error).split(';')[0]}",
+                "does a line overwrite values that were used before?",
+            ) from error
         if found is None:
             return f"no gradient reaches the {('pre-activations', 'slopes')[which]}"
         if which == 0:
@@ -168,6 +175,42 @@ def _prelu_gradient(which: int) -> demands.Check:
         return _near(expected, found, "the gradient at")
 
     return check
+
+
+_ACTIVATIONS = (
+    {"relu", "relu6", "prelu", "leaky_relu", "rrelu", "elu", "celu", "threshold", "hardtanh"}
+    | {"relu_", "leaky_relu_", "rrelu_", "elu_", "celu_", "threshold_", "hardtanh_"}
+)  # fmt: skip
+
+
+class _Names(TorchFunctionMode):
+    """Notes which of torch's functions are called in its block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: set[str] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.called.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+def _own_work(student: Student, case: Case) -> str | None:
+    """None of torch's own activation functions is called."""
+    with _Names() as names:
+        student(*case)
+    borrowed = sorted(names.called & _ACTIVATIONS)
+    return f"yours calls torch's own {borrowed[0]}" if borrowed else None
+
+
+def _no_loop(student: Student, case: Case) -> str | None:
+    """As many operations for many channels as for few."""
+    z, slopes = case
+    many = z.repeat(1, 10, 1, 1), slopes.repeat(10)
+    few, lots = (work.calls_of_torch(student, each) for each in (case, many))
+    if lots > few + work.SPARE_CALLS:
+        return f"yours took {few} calls of torch for {len(slopes)} channels, and {lots} for {len(many[1])}"
+    return None
 
 
 _MILD, _ANY = (0.0, 0.1, 0.25, 0.5), (-1.0, -0.5, 0.1, 0.5, 1.5, 3.0)
@@ -206,6 +249,20 @@ _PRELU = Exercise(
             _maps(_ANY, (3, 4)),
             _values(_prelu),
             "the shape (C,) meets the width. Give the slopes two more dimensions behind.",
+        ),
+        Property(
+            "your own work",
+            _maps(_ANY, (2, 2)),
+            _own_work,
+            "comparing, multiplying and choosing are enough.",
+            tries=2,
+        ),
+        Property(
+            "no loop over the channels",
+            _maps(_ANY, (2, 2)),
+            _no_loop,
+            "slopes of the right shape meet all channels at once.",
+            tries=3,
         ),
         Property(
             "the inputs stay as they are",
@@ -308,13 +365,14 @@ _REVIVE = Exercise(
             _neurons("silent", _ABOVE),
             _revived,
             "at its kink w·x + b is 0. Take a place between the smallest and the largest input, and solve "
-            "for b.",
+            "for b. (A neuron whose largest z is exactly 0 is silent, too.)",
         ),
         Property(
             "silent, with a negative weight",
             _neurons("silent", _BELOW),
             _revived,
-            "solving w·x + b = 0 for b keeps the sign of w.",
+            "solving w·x + b = 0 for b turns a sign: does w keep its own in yours? And if your kink lies at "
+            "an outermost input, no example lies on its other side.",
         ),
         Property(
             "inputs far from 0",
@@ -422,9 +480,12 @@ PREDICTIONS = {
         Question(
             "z for x = 2 after the step",
             _awake,
-            "both derivatives of (6.5) are a sum of four equal slopes, and both parameters move.",
+            "(6.5): every f′ is .1, and by w each example counts x times. Both move; then z = w·2 + b.",
             (
-                Slip(lambda: 0.1, "the weight moves as well."),
+                Slip(lambda: 0.1, "the weight moves as well, and the derivatives have a 2 in front."),
+                Slip(lambda: 0.3, "by w, each example has the factor x."),
+                Slip(lambda: 0.4, "L is a mean over the four examples."),
+                Slip(lambda: 1.325, "for x = 2, z is exactly 0: to which side does that belong?"),
                 Slip(lambda: 0.0, "that is ReLU, which doesn't move."),
                 Slip(lambda: -0.2, "a step goes against the gradient."),
             ),
