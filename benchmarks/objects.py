@@ -19,10 +19,11 @@ def truths_of(images: int, seed: int = 0) -> Tensor:
     # In hundredths of a pixel of an input of 416.
     with np.load(SIZES) as file:
         of_image, sizes = file["image"], file["box_size"] / 100 / NET_SIZE
+        asked = ~file["difficult"]  # the others aren't trained on
     chosen = rng.choice(of_image.max() + 1, images, replace=False)
     rows = []
     for number, image in enumerate(chosen):
-        size = sizes[of_image == image].clip(1 / NET_SIZE, 1)
+        size = sizes[(of_image == image) & asked].clip(1 / NET_SIZE, 1)
         center = size / 2 + rng.random(size.shape) * (1 - size)
         label = rng.integers(0, NUM_CLASSES, (len(size), 1))
         rows.append(np.hstack([np.full((len(size), 1), number), center, size, label]))
