@@ -54,7 +54,7 @@ def leaky_relu_gradient(z: Tensor, slope: float | Tensor = SLOPE) -> Tensor:
 def gradient_from_output(y: Tensor, slope: float = SLOPE) -> Tensor:
     """The same derivative from the *output* y: (...), so that z needn't be kept.
 
-    This is how an activation can work in place: y has the sign of z.
+    This is how an activation can work in place: y is above 0 exactly where z is.
 
     Args:
         y: (...) outputs of `leaky_relu`.
@@ -64,7 +64,7 @@ def gradient_from_output(y: Tensor, slope: float = SLOPE) -> Tensor:
         TypeError: ``y`` isn't a tensor of floats.
         ValueError: a negative slope, with which y no longer tells the sign of z, or one that isn't finite.
     """
-    if not isinstance(slope, Tensor) and slope < 0:
+    if slope < 0:
         raise ValueError(
             f"slope is {slope}: below 0 the output is positive on both sides. Keep z, and take "
             "leaky_relu_gradient"
@@ -73,7 +73,7 @@ def gradient_from_output(y: Tensor, slope: float = SLOPE) -> Tensor:
 
 
 def prelu_gradient(z: Tensor) -> Tensor:
-    """Derivative of `leaky_relu` by its slope: 0 above 0, z elsewhere, (...). He et al. 2015, equation 4.
+    """Derivative of `leaky_relu` by its slope: 0 above 0, z elsewhere, (...). He et al. 2015, equation 3.
 
     Raises:
         TypeError: ``z`` isn't a tensor of floats.
@@ -144,12 +144,14 @@ def silent(z: Tensor, dim: int | Sequence[int] = -1) -> Tensor:
 
     Raises:
         TypeError: ``z`` isn't a tensor of floats.
-        ValueError: no examples, or NaN among the pre-activations.
+        ValueError: no examples or no dimension that holds them, or NaN among the pre-activations.
     """
     _check_floats("z", z)
     dims = (dim,) if isinstance(dim, int) else tuple(dim)
-    if not all(z.shape[d] for d in dims):
-        raise ValueError(f"z has shape {tuple(z.shape)}: without an example, no neuron is silent or loud")
+    if not dims or not all(z.shape[d] for d in dims):
+        raise ValueError(
+            f"z has shape {tuple(z.shape)}, dim is {dim}: without an example, no neuron is silent or loud"
+        )
     if z.isnan().any():
         raise ValueError("z holds NaN: the network has diverged, lower the learning rate")
     return (z <= 0).all(dim=dims[0]) if len(dims) == 1 else z.amax(dim=dims) <= 0
