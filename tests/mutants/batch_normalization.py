@@ -44,6 +44,27 @@ BATCH_NORM = {
         "the inputs stay as they are",
         {"x_hat = (x - mu) / (var + epsilon) ** 0.5": "x -= mu\n    x_hat = x / (var + epsilon) ** 0.5"},
     ),
+    "torch's own": Mutant(
+        "your own work",
+        """
+        from torch.nn import functional as F
+
+        def my_batch_norm(x, gamma, beta, epsilon):
+            return F.batch_norm(x, None, None, gamma, beta, True, eps=epsilon)
+        """,
+    ),
+    "channel by channel": Mutant(
+        "no loop over the channels",
+        """
+        def my_batch_norm(x, gamma, beta, epsilon):
+            parts = []
+            for c in range(x.shape[1]):
+                one = x[:, c]
+                spread = ((one - one.mean()) ** 2).mean()
+                parts.append(gamma[c] * (one - one.mean()) / (spread + epsilon) ** 0.5 + beta[c])
+            return torch.stack(parts, dim=1)
+        """,
+    ),
     "gives the statistics as well": Mutant("a handful of values", {f"return {Y}": f"return {Y}, mu, var"}),
 }
 
@@ -103,6 +124,15 @@ UPDATE = {
 
 G = "(g - y * along_y) / r"
 RMS = {
+    "asks torch": Mutant(
+        "without autograd",
+        """
+        def my_rms_backward(x, g, epsilon):
+            x = x.clone().requires_grad_()
+            y = x / ((x**2).mean((0, 2, 3), keepdim=True) + epsilon) ** 0.5
+            return torch.autograd.grad(y, x, g)[0]
+        """,
+    ),
     "r held fixed": Mutant("a loss that looks at one output", {G: "g / r"}),
     "x for y": Mutant("a loss that looks at one output", {G: "(g - x * along_y) / r"}),
     "the sign": Mutant("a loss that looks at one output", {G: "(g + y * along_y) / r"}),

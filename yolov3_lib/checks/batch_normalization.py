@@ -7,7 +7,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from torch import Tensor, tensor
 
-from yolov3_lib.checks import demands
+from yolov3_lib.checks import demands, work
 from yolov3_lib.checks.answers import Hunt, Question, Slip
 from yolov3_lib.checks.engine import Exercise, Property, Verdict
 from yolov3_lib.checks.student import Case, Fault, Student
@@ -149,6 +149,17 @@ def _tensors(reference: Callable[..., Sequence[Tensor]], names: Sequence[str], o
 
 # Exercise 4.2: the forward pass.
 
+
+def _no_loop(student: Student, case: Case) -> str | None:
+    """As many operations for many channels as for few."""
+    x, gamma, beta, epsilon = case
+    many = x.repeat(1, 20, 1, 1), gamma.repeat(20), beta.repeat(20), epsilon
+    few, lots = (work.calls_of_torch(student, each) for each in (case, many))
+    if lots > few + work.SPARE_CALLS:
+        return f"yours took {few} calls of torch for {len(gamma)} channels, and {lots} for {len(many[1])}"
+    return None
+
+
 _ONE_CHANNEL = (1, 1, 1, 2), (1, 1, 1, 3)
 _SIGHT = "print the shapes of what you divide by and what you subtract. What do they meet in x?"
 _Y = _tensors(lambda *case: (twin.forward(*case)[0],), ("y",))
@@ -199,6 +210,20 @@ _BATCH_NORM = Exercise(
             _for_forward((1, 2, 1, 2), (2, 2, 2, 2)),
             _Y,
             f"here two dimensions are equally long, and lining up the wrong one raises nothing. {_SIGHT}",
+        ),
+        Property(
+            "your own work",
+            _for_forward((1, 2, 1, 2)),
+            work.without("*batch_norm*", "*instance_norm*", "*group_norm*", "*layer_norm*"),
+            "the exercise asks for (4.1) to (4.3) in your own words: a mean, a variance, a root.",
+            tries=3,
+        ),
+        Property(
+            "no loop over the channels",
+            _for_forward((1, 2, 1, 2)),
+            _no_loop,
+            "sums and means take several dimensions at once; what is left has one value a channel.",
+            tries=3,
         ),
         Property(
             "a channel that never changes",
@@ -347,6 +372,13 @@ _RMS_BACKWARD = Exercise(
             _for_rms((1, 2, 1, 2), (2, 3, 1, 2), (2, 2, 2, 2)),
             _GRADIENT,
             "every channel has an r of its own, and nothing of one gets into another.",
+        ),
+        Property(
+            "without autograd",
+            _for_rms((1, 1, 1, 3)),
+            work.without("grad", "backward"),
+            "write down the derivative of your own: the direct path, and the one through r.",
+            tries=3,
         ),
         Property(
             "the inputs stay as they are",
@@ -573,6 +605,8 @@ ANSWERS = {
             (
                 Slip(lambda: 2.0, "that holds the mean and the deviation fixed. But the 10 moves both."),
                 Slip(lambda: 1.5, "the mean moves, and so does the deviation: one term is missing."),
+                Slip(lambda: 11 / 18, "the deviation moves, and so does the mean: one term is missing."),
+                Slip(lambda: 1 / 54, "γ stands in front of the bracket."),
             ),
         ),
     ),
@@ -604,7 +638,9 @@ def _remembers_too_little(function: Callable, x: Tensor) -> str | None:
         return f"a batch of shape (N, 1, H, W) is wanted, yours is {shape}"
     x = x.double()
     if x.numel() < 2:
-        return "with a single value there is no variance that torch could remember"
+        return "with fewer than two values there is no variance that torch could remember"
+    if not x.isfinite().all():
+        return "its values should be finite numbers"
     theirs = twin.statistics(x).unbiased.item()
     if theirs == 0:
         return "all its values are equal: both variances are 0"
