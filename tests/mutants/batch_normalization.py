@@ -44,6 +44,9 @@ BATCH_NORM = {
         "the inputs stay as they are",
         {"x_hat = (x - mu) / (var + epsilon) ** 0.5": "x -= mu\n    x_hat = x / (var + epsilon) ** 0.5"},
     ),
+    "the short cut for the variance": Mutant(
+        "values far from 0", {VAR: "var = (x**2).sum((0, 2, 3), keepdim=True) / M - mu**2"}
+    ),
     "torch's own": Mutant(
         "your own work",
         """
