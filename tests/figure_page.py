@@ -1,6 +1,9 @@
 """A page that holds interactive figures, in a real browser; and what every such page must keep."""
 
+import re
 from pathlib import Path
+
+from bs4 import BeautifulSoup
 
 from yolov3_lib.widgets import Widget
 
@@ -48,6 +51,18 @@ class Visit:
         self.context.close()
         if kind is None:
             assert self.troubles == []
+
+
+def assert_carries_everything(figure: Widget) -> None:
+    """It loads nothing, every picture has words, and its style reaches nothing else on the page."""
+    tree = BeautifulSoup(figure.html, "html.parser")
+    assert not tree.select("script[src], link, [id]")
+    for node in tree.select("[src], [href]"):
+        assert node.get("src", node.get("href")).startswith("data:image/")
+    for picture in tree.select("img, svg"):
+        assert picture.get("alt") or picture["aria-label"]
+    selectors = re.findall(r"^([^@{}]+)\{", re.sub(r"\([^()]*\)", "", tree.style.string), re.MULTILINE)
+    assert all(".yv" in selector for selector in ",".join(selectors).split(","))
 
 
 def assert_accessible(tab) -> None:

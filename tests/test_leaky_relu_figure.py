@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 from bs4 import BeautifulSoup
-from figure_page import PHONE, SAID, Visit, assert_accessible, assert_fits_a_phone
+from figure_page import PHONE, SAID, Visit, assert_accessible, assert_carries_everything, assert_fits_a_phone
 
 from yolov3_lib.widgets.leaky_relu_figure import (
     CASES,
@@ -81,12 +81,7 @@ def test_a_run_that_diverges_ends_before_it_does():
 
 
 def test_it_carries_everything_with_it(explorer):
-    tree = BeautifulSoup(explorer.html, "html.parser")
-    assert not tree.select("script[src], link, [id]")
-    assert all(node["src"].startswith("data:image/") for node in tree.select("[src]"))
-    assert tree.select_one("img")["alt"]
-    selectors = re.findall(r"^([^@{}]+)\{", re.sub(r"\([^()]*\)", "", tree.style.string), re.MULTILINE)
-    assert all(".yv" in selector for selector in ",".join(selectors).split(","))
+    assert_carries_everything(explorer)
     assert len(explorer.html.encode()) < 60_000
     assert len(explorer.picture) < 40_000
     with pytest.raises(ValueError, match="start: expected one of Well started"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from bs4 import BeautifulSoup
-from figure_page import PHONE, Visit, assert_accessible, assert_fits_a_phone
+from figure_page import PHONE, Visit, assert_accessible, assert_carries_everything, assert_fits_a_phone
 
 from yolov3_lib.bonus import low_rank
 from yolov3_lib.data.images import load_image
@@ -46,14 +46,7 @@ def test_the_first_state_is_the_librarys(explorer, image):
 
 
 def test_it_carries_everything_with_it(explorer):
-    tree = BeautifulSoup(explorer.html, "html.parser")
-    assert not tree.select("script[src], link, [id]")
-    for node in tree.select("[src], [href]"):
-        assert node.get("src", node.get("href")).startswith("data:image/")
-    for picture in tree.select("img, svg"):
-        assert picture.get("alt") or picture["aria-label"]
-    selectors = re.findall(r"^([^@{}]+)\{", re.sub(r"\([^()]*\)", "", tree.style.string), re.MULTILINE)
-    assert all(".yv" in selector for selector in ",".join(selectors).split(","))
+    assert_carries_everything(explorer)
 
 
 def test_the_chapters_figure_is_light(photos_dir):

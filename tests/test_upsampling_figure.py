@@ -1,13 +1,12 @@
 """The figure of chapter 8: what it holds, and that a browser computes what the library computes."""
 
 import json
-import re
 from itertools import product
 
 import pytest
 import torch
 from bs4 import BeautifulSoup
-from figure_page import PHONE, Visit, assert_accessible, assert_fits_a_phone
+from figure_page import PHONE, Visit, assert_accessible, assert_carries_everything, assert_fits_a_phone
 from torch.nn import functional as F
 
 from yolov3_lib.widgets.base import number
@@ -70,11 +69,7 @@ def test_the_sum_under_the_window_is_the_output(stride, padding, extra):
 
 def test_it_carries_everything_with_it_and_is_light(explorer):
     tree = BeautifulSoup(explorer.html, "html.parser")
-    assert not tree.select("script[src], link, [id]")
-    for picture in tree.select("img, svg"):
-        assert picture.get("alt") or picture["aria-label"]
-    selectors = re.findall(r"^([^@{}]+)\{", re.sub(r"\([^()]*\)", "", tree.style.string), re.MULTILINE)
-    assert all(".yv" in selector for selector in ",".join(selectors).split(","))
+    assert_carries_everything(explorer)
     assert len(explorer.html) < 90_000
     assert len(explorer.picture) < 60_000
     assert json.loads(tree.select_one(".yv")["data-state"])["step"] == 8
